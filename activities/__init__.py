@@ -1,0 +1,1 @@
+"""The outside: thin adapters between what the workflows need and the world."""

@@ -1,0 +1,202 @@
+"""Settings: a TOML file plus environment variables. Secrets only ever come from files or from the environment, never from the TOML itself.
+
+`SKEEBOT_SETTINGS` names the file (default: skeebot.toml in the working directory). Each value can be overridden by an environment variable,
+e.g. `SKEEBOT_TEMPORAL__ADDRESS`.
+"""
+
+import os
+import socket
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from activities.errors import NeedsHuman
+from workflows.rules.names import CheckNames, Labels, Protocol
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GitHubSettings(Section):
+    """api_url and html_url: another base for GitHub Enterprise Server or the stand-in. timeout_seconds: of each request."""
+
+    api_url: str = "https://api.github.com"
+    html_url: str = "https://github.com"
+    app_id: int
+    app_slug: str = "skeebot"
+    private_key_file: Path
+    webhook_secret_file: Path
+    timeout_seconds: float = 10.0
+
+    @property
+    def bot_login(self) -> str:
+        return f"{self.app_slug}[bot]"
+
+
+class TemporalSettings(Section):
+    address: str = "127.0.0.1:7233"
+    namespace: str = "default"
+
+
+class Account(Section):
+    """A MySQL account. The password is in a file (mode 0600), or in SKEEBOT_MYSQL__<NAME>__PASSWORD."""
+
+    user: str
+    password_file: Path | None = None
+    password: SecretStr | None = None
+
+    def secret(self) -> str:
+        """Errors: NeedsHuman when neither is there."""
+        if self.password is not None:
+            return self.password.get_secret_value()
+        if self.password_file is not None:
+            return read_secret(self.password_file, f"the password of the MySQL account {self.user}")
+        raise NeedsHuman(f"The MySQL account {self.user} has no password: set password_file in the settings.")
+
+
+class MySQLSettings(Section):
+    """inventory: the TOML file of clusters (activities/mysql/discovery.py). One account per job, each with the least grants."""
+
+    inventory: Path | None = None
+    inventory_url: str | None = None
+    tls_ca_file: Path | None = None
+    read: Account
+    direct: Account
+    ghost: Account
+    verify: Account
+    fence: Account
+    workspace: Account
+    connect_timeout_seconds: int = 5
+    lock_wait_seconds: int = 2
+    long_transaction_seconds: int = 20
+
+
+class Ceilings(Section):
+    """Fixed before anything of a pull request is fetched or parsed."""
+
+    files: int = 500
+    bytes_per_file: int = 1_000_000
+    statements: int = 200
+    seconds: int = 120
+
+
+class DiffSettings(Section):
+    """cache: bare clones, one per repository. skeema: the binary."""
+
+    cache_directory: Path
+    skeema: str = "skeema"
+    git: str = "git"
+    ceilings: Ceilings = Ceilings()
+
+
+class RunnerSettings(Section):
+    """run_directory: durable local disk (0700); never a tmp folder that a cleaner visits (SAFETY §S3). host: this runner's name."""
+
+    run_directory: Path
+    gh_ost: str = "gh-ost"
+    host: str = Field(default_factory=socket.gethostname)
+    chunk_size: int = 1000
+    max_lag_millis: int = 1500
+    max_load: str = ""
+    critical_load: str = ""
+    cut_over_lock_timeout_seconds: int = 3
+    nice_ratio: float = 0.0
+
+
+class WebhookSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_bytes: int = 26_214_400
+
+
+class Names(Section):
+    """The protocol that people see (DESIGN §1): labels, the aggregate check's name, the command prefix."""
+
+    label_diff: str = Labels.diff
+    label_for_review: str = Labels.for_review
+    label_detected: str = Labels.detected
+    label_queued: str = Labels.queued
+    label_late_commits: str = Labels.late_commits
+    check: str = CheckNames.aggregate
+    command_prefix: str = Protocol.command_prefix
+
+    def protocol(self) -> Protocol:
+        return Protocol(
+            labels=Labels(
+                diff=self.label_diff,
+                for_review=self.label_for_review,
+                detected=self.label_detected,
+                queued=self.label_queued,
+                late_commits=self.label_late_commits,
+            ),
+            checks=CheckNames(aggregate=self.check),
+            command_prefix=self.command_prefix,
+        )
+
+
+class NotifySettings(Section):
+    """Apprise URLs, one a line, in a file (they carry tokens)."""
+
+    urls_file: Path | None = None
+
+
+class AuditSettings(Section):
+    """file: append-only JSON lines on durable disk."""
+
+    file: Path
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SKEEBOT_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    github: GitHubSettings
+    temporal: TemporalSettings = TemporalSettings()
+    mysql: MySQLSettings
+    diff: DiffSettings
+    runner: RunnerSettings
+    webhooks: WebhookSettings = WebhookSettings()
+    names: Names = Names()
+    notify: NotifySettings = NotifySettings()
+    audit: AuditSettings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=settings_file()))
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        return self.names.protocol()
+
+
+def settings_file() -> Path:
+    return Path(os.environ.get("SKEEBOT_SETTINGS", "skeebot.toml"))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Errors: NeedsHuman with one line per wrong or missing value."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as wrong:
+        lines = "\n".join(f"  {'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in wrong.errors())
+        raise NeedsHuman(f"The settings in {settings_file()} (or SKEEBOT_… variables) are not complete:\n{lines}") from wrong
+
+
+def read_secret(path: Path, what: str) -> str:
+    """The content of a secret file without its final line break. Errors: NeedsHuman when it cannot be read."""
+    try:
+        return path.read_text().rstrip("\n")
+    except OSError as wrong:
+        raise NeedsHuman(
+            f"Cannot read {what} from {path}: {wrong.strerror}. Create the file (mode 0600) or correct the setting."
+        ) from wrong

@@ -1,0 +1,1 @@
+"""The inside: deterministic workflows. Third-party imports: temporalio only."""

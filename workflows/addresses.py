@@ -1,0 +1,46 @@
+"""Workflow ids, task queues and search attributes: one place that spells them."""
+
+from typing import Final
+
+from temporalio.common import SearchAttributeKey
+
+from workflows.rules.names import PullRequestRef, Target
+
+CONTROL: Final = "skeebot-control"
+RUNNER: Final = "skeebot-runner"
+
+SCHEMA_STATE: Final = SearchAttributeKey.for_keyword("SchemaState")
+REPOSITORY: Final = SearchAttributeKey.for_keyword("Repository")
+PULL_REQUEST: Final = SearchAttributeKey.for_keyword("PullRequest")
+CLUSTERS: Final = SearchAttributeKey.for_keyword_list("Clusters")
+SEARCH_ATTRIBUTES: Final = (SCHEMA_STATE, REPOSITORY, PULL_REQUEST, CLUSTERS)
+
+REGISTRY: Final = "registry"
+
+
+def runner_watch(host: str) -> str:
+    return f"skeebot-runner-watch/{host}"
+
+
+def runner_control(host: str) -> str:
+    return f"skeebot-runner-ctl/{host}"
+
+
+def pull_request(ref: PullRequestRef) -> str:
+    return f"pull-request/{ref.owner}/{ref.repo}/{ref.number}"
+
+
+def cluster_queue(cluster: str, shard: str) -> str:
+    return f"cluster-queue/{cluster}/{shard}"
+
+
+def table_migration(target: Target) -> str:
+    return f"migration/{target.cluster}/{target.shard}/{target.schema}/{target.table}"
+
+
+def by_hand(name: str) -> str:
+    return f"by-hand/{name}"
+
+
+def sweep(repository: str, base: str) -> str:
+    return f"sweep/{repository}/{base or '*'}"
