@@ -20,6 +20,8 @@ from workflows.rules.names import (
     Target,
 )
 from workflows.rules.plan import DatabasePlan, Enrolment, PlannedMigration, Refusal
+from workflows.rules.stages import MigrationState as MigrationState
+from workflows.rules.stages import Stage as Stage
 
 # ── Intake: what a webhook delivery becomes ─────────────────────────────────────────────────────────────────────────
 
@@ -109,10 +111,14 @@ class CommandAnswer:
 
 @dataclass(frozen=True)
 class ReadPullRequest:
-    """comment_cursor: id of the last comment whose commands were dealt with (0: none)."""
+    """comment_cursor: id of the last comment whose commands were dealt with (0: none).
+
+    people: further logins whose team memberships are asked (those who gave a command through another door).
+    """
 
     ref: PullRequestRef
     comment_cursor: int = 0
+    people: tuple[Login, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,50 +215,6 @@ class PlanDatabase:
 # ── What is published ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Stage(StrEnum):
-    """Where a schema change stands; the search attribute SchemaState holds the value."""
-
-    LOOKING = "looking"
-    PLANNING = "planning"
-    NO_CHANGES = "no-changes"
-    NOT_ENROLLED = "not-enrolled"
-    REFUSED = "refused"
-    SHARED_HEAD = "shared-head"
-    AWAITING_DRIFT = "awaiting-drift-acknowledgement"
-    AWAITING_OTHER = "awaiting-other-pull-request"
-    AWAITING_UNSAFE = "awaiting-allow-unsafe"
-    AWAITING_LABEL = "awaiting-label"
-    AWAITING_OWNER = "awaiting-owner"
-    AWAITING_DBA = "awaiting-dba"
-    AWAITING_AUTORUN = "awaiting-autorun"
-    QUEUED = "queued"
-    RUNNING = "running"
-    HOLDING = "holding-cut-over"
-    PROVING = "proving"
-    COMPLETE = "complete"
-    FAILED = "failed"
-    CLOSED = "closed"
-    MERGED = "merged"
-
-
-class MigrationState(StrEnum):
-    """DESIGN §1."""
-
-    PROPOSED = "proposed"
-    QUEUED = "queued"
-    READY = "ready"
-    RUNNING = "running"
-    HOLDING = "holding cut-over"
-    COMPLETE = "complete"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    MANUAL = "manual"
-
-    @property
-    def settled(self) -> bool:
-        return self in {MigrationState.COMPLETE, MigrationState.FAILED, MigrationState.CANCELLED}
-
-
 @dataclass(frozen=True)
 class Progress:
     """What a run says of itself. percent: 0–100. eta_seconds: None when unknown. phase: gh-ost's own word (migrating, throttled, …)."""
@@ -278,6 +240,7 @@ class MigrationRun:
     rows_compared: int = 0
     seconds: float = 0.0
     quarantined_as: str = ""
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -467,7 +430,10 @@ class CancelOrder:
 
 @dataclass(frozen=True)
 class MigrationMoved:
-    """A migration tells its requester (and its queue) where it stands."""
+    """A migration tells its requester (and its queue) where it stands.
+
+    changed: the live table is not what was approved, so trying again needs a new plan and new approvals.
+    """
 
     migration_id: MigrationId
     state: MigrationState
@@ -475,6 +441,7 @@ class MigrationMoved:
     rows_compared: int = 0
     seconds: float = 0.0
     quarantined_as: str = ""
+    changed: bool = False
     kind: Literal["moved"] = "moved"
 
 

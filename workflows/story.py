@@ -1,0 +1,415 @@
+"""The state of one pull request's workflow, and the pure questions that are asked of it. Fields only ever gain defaults."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+from workflows.messages import (
+    Changes,
+    CommandAnswer,
+    CommandGiven,
+    MigrationMoved,
+    MigrationOrder,
+    MigrationRun,
+    PullRequestSnapshot,
+    PullRequestView,
+    Rerequested,
+    Woke,
+)
+from workflows.rules import approvals, checks, stages
+from workflows.rules.approvals import Approvals, Publication, Review, ReviewState
+from workflows.rules.checks import CheckRun, CheckState, RowState
+from workflows.rules.names import DatabaseRow, HeadSha, Login, MigrationId, PlanDigest, PullRequestRef, Target
+from workflows.rules.plan import DatabasePlan, Enrolment, PlannedMigration, Strategy, digest_of
+from workflows.rules.stages import MigrationState, Stage
+from workflows.timing import Timing
+
+Message = Woke | Rerequested | CommandGiven | MigrationMoved
+"""What a pull request's workflow hears."""
+
+ANSWERS_KEPT = 10
+HANDLED_KEPT = 500
+
+
+@dataclass
+class PublishedCheck:
+    """A check run as GitHub shows it, and since when (epoch seconds) it has been in this state."""
+
+    run: CheckRun
+    since: float = 0.0
+
+
+@dataclass
+class Campaign:
+    """What was approved and is being carried out: it is not disturbed by later commits.
+
+    environments: lists of row keys, in order. at: which of them runs now. proven: row keys whose live schema was diffed again and is clean.
+    unproven: row key → what the diff still showed.
+    """
+
+    digest: PlanDigest
+    head_sha: HeadSha
+    publication: Publication
+    environments: list[str]
+    runs: dict[str, MigrationRun]
+    changes: Changes
+    approved_by: tuple[Login, ...] = ()
+    at: int = 0
+    attempt: int = 1
+    enqueued: bool = False
+    proving: bool = False
+    proven: list[str] = field(default_factory=list)
+    unproven: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> str | None:
+        """The environment that runs now; None after the last."""
+        return self.environments[self.at] if self.at < len(self.environments) else None
+
+    def runs_of(self, environment: str) -> list[MigrationRun]:
+        return [run for run in self.runs.values() if run.migration.target.environment == environment]
+
+    @property
+    def under_way(self) -> bool:
+        return any(run.state.under_way for run in self.runs.values())
+
+    @property
+    def failed(self) -> bool:
+        stopped = {MigrationState.FAILED, MigrationState.CANCELLED}
+        return bool(self.unproven) or any(run.state in stopped for run in self.runs.values())
+
+    @property
+    def over(self) -> bool:
+        """Nothing of it is under way and nothing more will start by itself."""
+        return not self.under_way and not self.proving and (self.failed or self.environment is None)
+
+    @property
+    def done(self) -> bool:
+        return self.over and not self.failed
+
+
+@dataclass
+class Story:
+    ref: PullRequestRef
+    timing: Timing = field(default_factory=Timing)
+    snapshot: PullRequestSnapshot | None = None
+    inbox: list[Message] = field(default_factory=list)
+    # planning
+    planned_for: str = ""
+    plan_generation: int = 0
+    changes: Changes | None = None
+    plans: dict[str, DatabasePlan] = field(default_factory=dict)
+    fork_allowed_by: str = ""
+    # approvals
+    publication: Publication | None = None
+    earlier_publications: list[Publication] = field(default_factory=list)
+    unsafe_allowed: dict[str, str] = field(default_factory=dict)
+    drift_acknowledged: dict[str, str] = field(default_factory=dict)
+    autorun_approved: dict[str, str] = field(default_factory=dict)
+    changed_since_approval: list[str] = field(default_factory=list)
+    # running
+    campaign: Campaign | None = None
+    past_runs: list[MigrationRun] = field(default_factory=list)
+    held_by: str = ""
+    # what GitHub shows
+    checks: dict[str, PublishedCheck] = field(default_factory=dict)
+    labels_shown: list[str] | None = None
+    view_shown: str = ""
+    said: list[str] = field(default_factory=list)
+    # commands
+    comment_cursor: int = 0
+    handled: list[str] = field(default_factory=list)
+    answers: list[CommandAnswer] = field(default_factory=list)
+    trouble: str = ""
+
+    # ── What GitHub says ──
+
+    @property
+    def enrolment(self) -> Enrolment | None:
+        snapshot = self.snapshot
+        if snapshot is None or snapshot.enrolment is None or snapshot.base_ref not in snapshot.enrolment.base_branches:
+            return None
+        return snapshot.enrolment
+
+    @property
+    def head_sha(self) -> HeadSha:
+        return self.snapshot.head_sha if self.snapshot else HeadSha("")
+
+    @property
+    def open(self) -> bool:
+        return self.snapshot is not None and self.snapshot.state == "open"
+
+    # ── Plan ──
+
+    def plan_key(self) -> str:
+        """What a plan is about: another head, base, enrolment or request makes another plan."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return ""
+        facts = (snapshot.head_sha, snapshot.base_ref, snapshot.base_sha, repr(self.enrolment), self.fork_allowed_by, self.plan_generation)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @property
+    def expected(self) -> list[DatabaseRow]:
+        """The rows that must all succeed, fixed before planning."""
+        return sorted({one.row for one in self.changes.directories}) if self.changes else []
+
+    @property
+    def has_plan(self) -> bool:
+        if self.changes is None or self.planned_for != self.plan_key():
+            return False
+        return self.changes.refusal is not None or all(row_key(row) in self.plans for row in self.expected)
+
+    @property
+    def digest(self) -> PlanDigest | None:
+        return digest_of(self.plans.values()) if self.has_plan and self.plans else None
+
+    def migrations(self) -> list[PlannedMigration]:
+        return [one for plan in self.plans.values() for one in plan.migrations]
+
+    @property
+    def runnable(self) -> list[PlannedMigration]:
+        return [one for one in self.migrations() if one.strategy is not Strategy.MANUAL]
+
+    @property
+    def drift_digest(self) -> str:
+        """Over the drift that nobody explains; "" when there is none."""
+        lines = sorted(f"{one.target} {one.statement}" for plan in self.plans.values() for one in plan.unexplained_drift)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
+
+    @property
+    def completed_targets(self) -> tuple[Target, ...]:
+        runs = [*self.past_runs, *(self.campaign.runs.values() if self.campaign else ())]
+        return tuple(run.migration.target for run in runs if run.state is MigrationState.COMPLETE)
+
+    # ── Approvals ──
+
+    def approvals(self) -> Approvals:
+        """For the current head and plan."""
+        if self.snapshot is None:
+            return Approvals()
+        keep = self.enrolment is not None and self.enrolment.options.keep_owner_approval_on_same_digest
+        earlier = self.earlier_publications if keep else []
+        return approvals.judge(
+            self.snapshot.reviews,
+            author=self.snapshot.author,
+            head_sha=self.snapshot.head_sha,
+            publication=self.publication,
+            members=self.snapshot.members,
+            earlier_publications=earlier,
+        )
+
+    def campaign_approvals(self) -> Approvals:
+        """For what is being carried out: a later approval of newer commits takes nothing back, an objection does."""
+        snapshot, campaign = self.snapshot, self.campaign
+        if snapshot is None or campaign is None:
+            return Approvals()
+        newer = [one for one in snapshot.reviews if one.state is ReviewState.APPROVED and one.commit_id != campaign.head_sha]
+        reviews: list[Review] = [one for one in snapshot.reviews if one not in newer]
+        keep = self.enrolment is not None and self.enrolment.options.keep_owner_approval_on_same_digest
+        return approvals.judge(
+            snapshot.reviews if keep else reviews,
+            author=snapshot.author,
+            head_sha=campaign.head_sha,
+            publication=campaign.publication,
+            members=snapshot.members,
+            earlier_publications=self.earlier_publications if keep else [],
+        )
+
+    # ── Stage and checks ──
+
+    def stage(self) -> Stage:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return Stage.LOOKING
+        verdict = self.approvals()
+        digest = self.digest or ""
+        enrolment = self.enrolment
+        campaign = self.campaign
+        return stages.stage_of(
+            stages.Facts(
+                state=snapshot.state,
+                enrolled=enrolment is not None,
+                base_protected=snapshot.base_protected,
+                has_changes=bool(self.expected) or (self.changes is not None and self.changes.refusal is not None),
+                has_plan=self.has_plan,
+                refused=self.refused,
+                shared_head=bool(snapshot.twins),
+                unexplained_drift=bool(self.drift_digest) and self.drift_digest not in self.drift_acknowledged,
+                other_pull_request=any(plan.blocking_pull_requests for plan in self.plans.values()),
+                unsafe=any(one.unsafe for one in self.migrations()) and digest not in self.unsafe_allowed,
+                pending=bool(self.runnable),
+                manual=len(self.runnable) < len(self.migrations()),
+                label=snapshot.protocol.labels.for_review in snapshot.labels,
+                owner=verdict.owner is not None,
+                dba=verdict.dba is not None,
+                objection=bool(verdict.objections),
+                autorun=enrolment is not None and (enrolment.autorun or digest in self.autorun_approved),
+                campaign=tuple(run.state for run in campaign.runs.values()) if campaign else (),
+                proving=campaign is not None and campaign.proving,
+                proof_failed=campaign is not None and bool(campaign.unproven),
+            )
+        )
+
+    @property
+    def refused(self) -> bool:
+        if self.changes is not None and self.changes.refusal is not None:
+            return True
+        return any(plan.refusal is not None for plan in self.plans.values())
+
+    def row_states(self) -> dict[DatabaseRow, RowState]:
+        """What each expected row's check says of the current head; a row without an answer is left out (it can only be green by an answer)."""
+        return {row: RowState(head_sha=self.head_sha, state=self._row_state(row)) for row in self.expected}
+
+    def _row_state(self, row: DatabaseRow) -> CheckState:
+        snapshot, campaign = self.snapshot, self.campaign
+        plan = self.plans.get(row_key(row))
+        shared = bool(snapshot and snapshot.twins)
+        if self.changes is not None and self.changes.refusal is not None:
+            return CheckState.FAILURE
+        if plan is None or self.planned_for != self.plan_key():
+            return CheckState.ACTION_REQUIRED if campaign and campaign.head_sha != self.head_sha else CheckState.IN_PROGRESS
+        if plan.refusal is not None:
+            return CheckState.FAILURE
+        if campaign is not None and campaign.head_sha == self.head_sha:
+            state = self._row_state_of_campaign(row, campaign)
+        elif campaign is not None and not campaign.over:
+            state = CheckState.ACTION_REQUIRED
+        else:
+            state = CheckState.ACTION_REQUIRED if plan.migrations or plan.drift else CheckState.SUCCESS
+        return CheckState.ACTION_REQUIRED if shared and state is CheckState.SUCCESS else state
+
+    def _row_state_of_campaign(self, row: DatabaseRow, campaign: Campaign) -> CheckState:
+        runs = [run for run in campaign.runs.values() if run.migration.target.row == row]
+        if row_key(row) in campaign.unproven or any(run.state in {MigrationState.FAILED, MigrationState.CANCELLED} for run in runs):
+            return CheckState.FAILURE
+        if row_key(row) in campaign.proven:
+            return CheckState.SUCCESS
+        if any(run.state is MigrationState.MANUAL for run in runs) and all(
+            run.state.settled or run.state is MigrationState.MANUAL for run in runs
+        ):
+            return CheckState.ACTION_REQUIRED
+        if any(run.state is MigrationState.HOLDING for run in runs) and self.held_by:
+            return CheckState.ACTION_REQUIRED
+        if not runs:
+            plan = self.plans.get(row_key(row))
+            return CheckState.SUCCESS if plan is not None and not plan.migrations and not plan.drift else CheckState.ACTION_REQUIRED
+        if campaign.failed and not any(run.state.under_way for run in runs):
+            return CheckState.ACTION_REQUIRED
+        return CheckState.IN_PROGRESS
+
+    def aggregate(self) -> CheckState | None:
+        """The roll-up on the current head; None where it is not ours to report."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return None
+        stage = self.stage()
+        if stage is Stage.NOT_ENROLLED:
+            return CheckState.ACTION_REQUIRED if snapshot.base_requires_check else None
+        if stage is Stage.NO_CHANGES:
+            if not snapshot.base_requires_check and not self.checks:
+                return None
+            return CheckState.ACTION_REQUIRED if snapshot.twins else CheckState.SUCCESS
+        if not self.expected:
+            if self.changes is not None and self.changes.refusal is not None:
+                return CheckState.FAILURE
+            return CheckState.IN_PROGRESS if snapshot.base_requires_check or self.checks else None
+        return checks.roll_up(self.expected, self.row_states(), self.head_sha)
+
+    def labels(self) -> list[str]:
+        """The labels of ours that belong on the pull request now."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return []
+        names, campaign, stage = snapshot.protocol.labels, self.campaign, self.stage()
+        wanted: list[str] = []
+        if self.refused or (self.has_plan and self.migrations() and stage is not Stage.COMPLETE and not (campaign and campaign.done)):
+            wanted.append(names.diff)
+        if campaign is not None and campaign.head_sha == self.head_sha:
+            wanted += [names.detected, names.queued]
+        elif stage in {Stage.AWAITING_DBA, Stage.AWAITING_AUTORUN, Stage.QUEUED} and self.publication is not None:
+            wanted.append(names.detected)
+        if campaign is not None and not campaign.over and campaign.head_sha != self.head_sha:
+            wanted += [names.queued, names.late_commits]
+        return sorted(set(wanted))
+
+    def view(self) -> PullRequestView:
+        """Everything that GitHub shall show, as facts."""
+        snapshot = self.snapshot
+        assert snapshot is not None, "a view is only asked for after a look"  # noqa: S101  (our own loop's order, not input)
+        campaign, enrolment = self.campaign, self.enrolment
+        runs = [*self.past_runs, *(campaign.runs.values() if campaign else ())]
+        return PullRequestView(
+            ref=self.ref,
+            author=snapshot.author,
+            head_sha=snapshot.head_sha,
+            stage=self.stage(),
+            digest=campaign.digest if campaign and not campaign.over else self.digest,
+            expected=tuple(self.expected),
+            row_states={row_key(row): one.state for row, one in self.row_states().items()},
+            plans=tuple(self.plans[key] for key in sorted(self.plans)),
+            runs=tuple(runs),
+            approvals=self.campaign_approvals() if campaign and not campaign.over else self.approvals(),
+            owner_team=enrolment.owner_team if enrolment else "",
+            databases_team=enrolment.databases_team if enrolment else "",
+            allowed_unsafe_by=self.unsafe_allowed.get(self.digest or "", ""),
+            drift_acknowledged_by=self.drift_acknowledged.get(self.drift_digest, ""),
+            autorun_approved_by=self.autorun_approved.get(self.digest or "", ""),
+            held_by=self.held_by,
+            twins=snapshot.twins,
+            late_commits=campaign is not None and not campaign.over and campaign.head_sha != snapshot.head_sha,
+            refusal=self.changes.refusal if self.changes else None,
+            answers=tuple(self.answers),
+            changed_since_approval=tuple(self.changed_since_approval),
+            protocol=snapshot.protocol,
+        )
+
+    # ── Orders ──
+
+    def order(self, migration_id: str, requester: str) -> MigrationOrder:
+        """Errors: KeyError for an id that is not of the current campaign."""
+        campaign, snapshot = self.campaign, self.snapshot
+        if campaign is None or snapshot is None or migration_id not in campaign.runs:
+            raise KeyError(migration_id)
+        enrolment = self.enrolment
+        return MigrationOrder(
+            migration_id=MigrationId(migration_id),
+            requester=requester,
+            migration=campaign.runs[migration_id].migration,
+            digest=campaign.digest,
+            repository=self.ref.repository,
+            pull_request=self.ref.number,
+            head_sha=campaign.head_sha,
+            approved_by=campaign.approved_by,
+            quarantine_days=enrolment.options.quarantine_days if enrolment else 7,
+            url=snapshot.url,
+        )
+
+    def moved(self, news: MigrationMoved) -> None:
+        """Take in where a migration stands; news about one that is settled or not ours changes nothing."""
+        campaign = self.campaign
+        if campaign is None:
+            return
+        run = campaign.runs.get(news.migration_id)
+        if run is None or run.state.settled:
+            return
+        campaign.runs[news.migration_id] = replace(
+            run,
+            state=news.state,
+            detail=news.detail,
+            rows_compared=news.rows_compared or run.rows_compared,
+            seconds=news.seconds or run.seconds,
+            quarantined_as=news.quarantined_as or run.quarantined_as,
+            changed=news.changed,
+        )
+
+    def remember(self, answer: CommandAnswer) -> None:
+        self.answers = [*self.answers, answer][-ANSWERS_KEPT:]
+
+
+def row_key(row: DatabaseRow) -> str:
+    return f"{row.environment}/{row.type}/{row.database}"
+
+
+def migration_id(ref: PullRequestRef, digest: PlanDigest, migration: PlannedMigration, attempt: int) -> MigrationId:
+    """Names one attempt at one statement, so that no pull request ever takes another's result."""
+    return MigrationId(f"{ref}:{digest[:12]}:{migration.target}:{migration.position}:{attempt}")

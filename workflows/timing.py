@@ -1,0 +1,69 @@
+"""Named waiting: every time-out, back-off and retry policy, so that no number stands at a call."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from temporalio.common import RetryPolicy
+
+TRY_AGAIN: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(minutes=1),
+    non_retryable_error_types=["NeedsHuman", "OurBug"],
+)
+"""GitHub, Temporal and MySQL come back; a person's business is never retried."""
+
+A_FEW_TIMES: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=10),
+    maximum_attempts=5,
+    non_retryable_error_types=["NeedsHuman", "OurBug"],
+)
+"""Where a person is better told than kept waiting."""
+
+ONE_LOOK: Final = timedelta(minutes=2)
+"""One attempt at reading or writing GitHub (a snapshot is a dozen requests of ten seconds at most)."""
+
+GITHUB_PATIENCE: Final = timedelta(hours=2)
+"""How long a publication is retried before the loop looks again with fresh eyes."""
+
+ONE_PLAN: Final = timedelta(minutes=10)
+"""One attempt at planning one database; its own ceilings are shorter."""
+
+ONE_QUERY: Final = timedelta(seconds=30)
+"""One short statement or one query of a workflow."""
+
+DIRECT_RUN: Final = timedelta(minutes=15)
+"""Direct DDL: each try waits seconds for its lock; the jittered tries together end long before this."""
+
+VERIFICATION: Final = timedelta(hours=48)
+"""Comparing the largest tables; heartbeats guard it."""
+
+HEARTBEAT: Final = timedelta(seconds=20)
+"""No heartbeat for this long: the worker is gone, another attempt starts (the gh-ost process lives on)."""
+
+GHOST_RUN: Final = timedelta(days=60)
+"""The longest copy and hold; heartbeats guard it."""
+
+RUNNER_PATIENCE: Final = timedelta(minutes=10)
+"""How long a runner host may be away before its run is fenced at the database instead."""
+
+SPAWN_PATIENCE: Final = timedelta(hours=24)
+"""How long a migration waits for any runner to take it."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What tests and the demo may shorten; carried in each workflow's input, in seconds."""
+
+    snapshot_spacing: float = 3.0
+    look_again: float = 6 * 3600.0
+    look_again_after_trouble: float = 120.0
+    narrate_every: float = 30.0
+    release_back_off: float = 15.0
+    retry_preflight: float = 30.0
+    retry_preflight_limit: float = 24 * 3600.0
+    verification_is_fresh_for: float = 300.0
+    supersede_in_progress_after: float = 10 * 86400.0
