@@ -9,6 +9,10 @@ from typing import Literal
 
 from workflows.rules.approvals import Approvals, Members, Review
 from workflows.rules.checks import CheckRun, CheckState
+from workflows.rules.commands import AddRepository as AddRepository
+from workflows.rules.commands import MapRepository as MapRepository
+from workflows.rules.commands import RegistryChange as RegistryChange
+from workflows.rules.commands import SetAutorun as SetAutorun
 from workflows.rules.names import (
     DatabaseRow,
     HeadSha,
@@ -740,41 +744,3 @@ class PlanStatement:
     statement: str
     environment: str = "by-hand"
     shards: tuple[str, ...] = ()
-
-
-# ── Registry ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class AddRepository:
-    repository: str
-    owner_team: str
-    databases_team: str
-    environments: tuple[str, ...] = ("staging", "production")
-    base_branches: tuple[str, ...] = ("main",)
-    autorun: bool = True
-    allow_instant: bool = False
-    kind: Literal["add-repo"] = "add-repo"
-
-
-@dataclass(frozen=True)
-class MapRepository:
-    """path: the schema directory in the repository."""
-
-    repository: str
-    path: str
-    database: str
-    environment: str
-    cluster: str
-    schema: str
-    kind: Literal["repo-map"] = "repo-map"
-
-
-@dataclass(frozen=True)
-class SetAutorun:
-    repository: str
-    on: bool
-    kind: Literal["repo-autorun"] = "repo-autorun"
-
-
-RegistryChange = AddRepository | MapRepository | SetAutorun

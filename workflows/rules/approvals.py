@@ -1,9 +1,11 @@
 """Two gates, two people (DESIGN §3). Claims come in, verdicts go out; nobody is asked anything here."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from workflows.rules.names import HeadSha, Login, PlanDigest
+from workflows.rules.names import HeadSha, Login, PlanDigest, same_login
 
 
 class ReviewState(StrEnum):
@@ -56,3 +58,125 @@ class Approvals:
     @property
     def both(self) -> bool:
         return self.owner is not None and self.dba is not None and not self.objections
+
+
+def judge(
+    reviews: Iterable[Review],
+    *,
+    author: Login,
+    head_sha: HeadSha,
+    publication: Publication | None,
+    members: Members,
+    earlier_publications: Sequence[Publication] = (),
+) -> Approvals:
+    """Who has approved the plan that `publication` showed, as owner and as DBA.
+
+    publication: of the *current* digest; None while GitHub has not shown it. earlier_publications: what was shown before it, oldest first;
+    given only where settings keep an owner's approval over a push that leaves the digest unchanged. Only those that carry the same digest
+    with no other in between are used, and never for a DBA. Reviews may come in any order and case of login.
+
+    The pair is the one that was complete first, so that a later approval never changes whose approvals a migration runs under.
+    """
+    latest = _latest_of_each(reviews)
+    owners, dbas = _folded(members.owners), _folded(members.dbas)
+    kept = _unbroken_run(publication, earlier_publications)
+    owner_approvals: list[Review] = []
+    dba_approvals: list[Review] = []
+    not_counted: dict[str, str] = {}
+    objections: list[Login] = []
+    for review in latest:
+        person = review.login.casefold()
+        is_author = person == author.casefold()
+        if review.state is ReviewState.CHANGES_REQUESTED and not is_author and person in owners | dbas:
+            objections.append(review.login)
+        if review.state is not ReviewState.APPROVED:
+            continue
+        reason = _why_it_does_not_count(review, head_sha=head_sha, publication=publication)
+        if is_author:
+            not_counted[review.login] = "wrote this pull request; the author never counts"
+            continue
+        if person not in owners | dbas:
+            not_counted[review.login] = "is not an active member of the owner team or the databases team"
+            continue
+        as_owner = person in owners and (not reason or _was_kept(review, kept))
+        as_dba = person in dbas and not reason
+        if as_owner:
+            owner_approvals.append(review)
+        if as_dba:
+            dba_approvals.append(review)
+        if not as_owner and not as_dba:
+            not_counted[review.login] = reason
+    owner, dba = _two_different_people(owner_approvals, dba_approvals)
+    return Approvals(owner=owner, dba=dba, not_counted=not_counted, objections=tuple(objections))
+
+
+def moment(at: str) -> datetime | None:
+    """An ISO 8601 time as GitHub writes it, or None where it cannot be read. A time without a zone is taken as UTC."""
+    try:
+        read = datetime.fromisoformat(at)
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_END = datetime.max.replace(tzinfo=UTC)
+
+
+def _order(review: Review) -> tuple[datetime, int]:
+    """Chronological. Without a readable time an approval comes first and anything else last: doubt never approves, and never overrules."""
+    undated = _BEGINNING if review.state is ReviewState.APPROVED else _END
+    return (moment(review.submitted_at) or undated, review.id)
+
+
+def _latest_of_each(reviews: Iterable[Review]) -> list[Review]:
+    """The deciding review of each person, in chronological order. COMMENTED cancels nothing; PENDING has not been submitted."""
+    deciding: dict[str, Review] = {}
+    for review in sorted(reviews, key=_order):
+        if review.login and review.state not in {ReviewState.COMMENTED, ReviewState.PENDING}:
+            deciding[review.login.casefold()] = review
+    return sorted(deciding.values(), key=_order)
+
+
+def _why_it_does_not_count(review: Review, *, head_sha: HeadSha, publication: Publication | None) -> str:
+    """Empty when the review approves what `publication` shows on the head."""
+    submitted = moment(review.submitted_at)
+    if not review.commit_id:
+        return "GitHub does not say which commit this approves; approve again"
+    if review.commit_id != head_sha:
+        return f"approved {review.commit_id[:8]}, which is no longer the head; approve again"
+    if publication is None or publication.head_sha != head_sha:
+        return "approved before the current plan was shown; approve again once it is"
+    shown = moment(publication.at)
+    if submitted is None or shown is None or submitted <= shown:
+        return "approved before the current plan was shown; approve again"
+    return ""
+
+
+def _unbroken_run(publication: Publication | None, earlier: Sequence[Publication]) -> list[Publication]:
+    """The publications directly before the current one that showed the same digest."""
+    run: list[Publication] = []
+    for one in reversed(earlier):
+        if publication is None or one.digest != publication.digest:
+            break
+        run.append(one)
+    return run
+
+
+def _was_kept(review: Review, kept: Sequence[Publication]) -> bool:
+    return any(not _why_it_does_not_count(review, head_sha=one.head_sha, publication=one) for one in kept)
+
+
+def _two_different_people(owners: Sequence[Review], dbas: Sequence[Review]) -> tuple[Login | None, Login | None]:
+    """The pair that was complete first. Without a pair, whoever there is, the owner's gate first."""
+    pairs = [(owner, dba) for owner in owners for dba in dbas if not same_login(owner.login, dba.login)]
+    if pairs:
+        owner, dba = min(pairs, key=lambda pair: (max(_order(pair[0]), _order(pair[1])), _order(pair[0]), _order(pair[1])))
+        return owner.login, dba.login
+    if owners:
+        return owners[0].login, None
+    return None, dbas[0].login if dbas else None
+
+
+def _folded(logins: Iterable[str]) -> frozenset[str]:
+    return frozenset(login.casefold() for login in logins if login)
