@@ -1,0 +1,171 @@
+"""The webhook's front door (DESIGN §6): prove who sent it, read what it means, hand it to Temporal, and only then say yes.
+
+GitHub waits ten seconds and never sends a delivery again by itself; one that was answered with an error is listed as failed, where the
+sweep finds it.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, assert_never
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.service import RPCError
+
+from activities.errors import NeedsHuman, TryAgain
+from activities.github.deliveries import read_delivery
+from activities.settings import Settings, read_secret
+from workflows import addresses
+from workflows.messages import BaseMoved, Delivery, Ignored, Rerequested, Woke
+from workflows.story import Story
+
+WEBHOOK_PATH: Final = "/webhooks/github"
+HEALTH_PATH: Final = "/healthz"
+ACCEPT_WITHIN: Final = 8.0
+"""Seconds for Temporal to accept; GitHub gives up after ten."""
+
+Accept = Callable[[Delivery], Awaitable[None]]
+"""Hands a delivery over durably. Errors: TryAgain when it was not accepted."""
+
+
+def webhook_app(settings: Settings, accept: Accept) -> Starlette:
+    """POST WEBHOOK_PATH and GET HEALTH_PATH.
+
+    202 accepted by Temporal · 200 ignored, with the reason · 400 a header is missing · 401 not signed with our secret · 413 too large ·
+    503 Temporal did not accept it. Errors: NeedsHuman when the webhook secret cannot be read or is empty.
+    """
+    secret = read_secret(settings.github.webhook_secret_file, "the webhook secret").encode()
+    if not secret:
+        raise NeedsHuman(
+            f"The webhook secret in {settings.github.webhook_secret_file} is empty, so anybody could sign deliveries. Write the secret of"
+            " the GitHub App's webhook into it."
+        )
+    limit, bot_login, protocol = settings.webhooks.max_bytes, settings.github.bot_login, settings.protocol
+
+    async def receive(request: Request) -> Response:
+        event = request.headers.get("x-github-event", "")
+        guid = request.headers.get("x-github-delivery", "")
+        if not event or not guid:
+            return _says(400, "missing header: X-GitHub-Event and X-GitHub-Delivery name a delivery")
+        try:
+            body = await _read_body(request, limit)
+        except ClientDisconnect:
+            return _says(400, "the sender hung up")
+        if body is None:
+            return _says(413, f"larger than {limit} bytes")
+        if not signature_is_good(secret, body, request.headers.get("x-hub-signature-256", "")):
+            return _says(401, "X-Hub-Signature-256 does not fit the body: is the App's webhook secret the one in the settings?")
+        found = read_delivery(event, guid, body, bot_login=bot_login, protocol=protocol)
+        if isinstance(found, Ignored):
+            return JSONResponse({"ignored": found.reason})
+        try:
+            async with asyncio.timeout(ACCEPT_WITHIN):
+                await accept(found)
+        except TryAgain as later:
+            return _says(503, later.message)
+        except TimeoutError:
+            return _says(503, f"Temporal did not accept it within {ACCEPT_WITHIN:g} s")
+        return JSONResponse({"accepted": found.kind}, status_code=202)
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    return Starlette(
+        routes=[Route(WEBHOOK_PATH, receive, methods=["POST"]), Route(HEALTH_PATH, health, methods=["GET"])],
+    )
+
+
+def signature_is_good(secret: bytes, body: bytes, header: str) -> bool:
+    """header: X-Hub-Signature-256, "sha256=<64 hex digits>". SHA-1 signatures are not looked at. Takes the same time for each wrong one."""
+    wanted = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(wanted.encode(), header.encode("latin-1", "replace"))
+
+
+async def _read_body(request: Request, limit: int) -> bytes | None:
+    """The raw body; None once it is known to pass limit bytes. Content-Length is only a promise, so the stream is counted too."""
+    promised = request.headers.get("content-length", "")
+    if promised.isdigit() and int(promised) > limit:
+        return None
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _says(status: int, reason: str) -> Response:
+    return JSONResponse({"error": reason}, status_code=status)
+
+
+# ── To Temporal ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def temporal_acceptor(client: Client) -> Accept:
+    """Signal-with-start: whoever sleeps is woken, whoever does not exist is started, and Temporal has it on disk before this returns."""
+
+    async def accept(delivery: Delivery) -> None:
+        try:
+            if isinstance(delivery, BaseMoved):
+                await _start_sweep(client, delivery)
+            elif isinstance(delivery, (Woke, Rerequested)):
+                await _wake(client, delivery)
+            else:
+                assert_never(delivery)
+        except RPCError as wrong:
+            raise TryAgain(f"Temporal did not accept {delivery.kind}: {wrong.message} ({wrong.status.name})") from wrong
+
+    return accept
+
+
+class Doorbell:
+    """wake_pull_request: one pull request's workflow rings at another's."""
+
+    def __init__(self, client: Client) -> None:
+        self._accept = temporal_acceptor(client)
+
+    @activity.defn
+    async def wake_pull_request(self, message: Woke) -> None:
+        await self._accept(message)
+
+
+async def _wake(client: Client, message: Woke | Rerequested) -> None:
+    ref = message.ref
+    await client.start_workflow(
+        "PullRequest",
+        Story(ref=ref),
+        id=addresses.pull_request(ref),
+        task_queue=addresses.CONTROL,
+        start_signal="hear",
+        start_signal_args=[message],
+        search_attributes=TypedSearchAttributes(
+            [
+                SearchAttributePair(addresses.REPOSITORY, ref.repository),
+                SearchAttributePair(addresses.PULL_REQUEST, str(ref)),
+            ]
+        ),
+        rpc_timeout=timedelta(seconds=ACCEPT_WITHIN),
+    )
+
+
+async def _start_sweep(client: Client, moved: BaseMoved) -> None:
+    await client.start_workflow(
+        "Sweep",
+        moved,
+        id=addresses.sweep(moved.repository, moved.branch),
+        task_queue=addresses.CONTROL,
+        start_signal="again",
+        start_signal_args=[moved],
+        search_attributes=TypedSearchAttributes([SearchAttributePair(addresses.REPOSITORY, moved.repository)]),
+        rpc_timeout=timedelta(seconds=ACCEPT_WITHIN),
+    )
