@@ -129,12 +129,12 @@ class ReadPullRequest:
 class PullRequestSnapshot:
     """The truth, read at once after a wake-up. Everything the pull request's workflow decides, it decides from this.
 
-    reviews: chronological, all people. members: who of the reviewers and commanders is an active member of which team; asked of GitHub
-    in this very read. commands: unedited command lines of comments after the cursor, oldest first. comment_cursor: the highest comment id read.
-    twins: numbers of other open pull requests with the same head SHA. shown_generations: check name → highest generation of ours on the
-    head. base_protected: the base branch is protected or under a ruleset. base_requires_check: it requires the aggregate check.
-    enrolment: as it was read from the Registry; None where the repository is not enrolled. tampered: somebody else edited our sticky comment.
-    now: GitHub's clock (Date header), ISO 8601 UTC.
+    reviews: chronological, all people. members: who of the reviewers and commanders is an active member of which team, asked of GitHub
+    in this very read. commands: unedited command lines of comments after the cursor, oldest first. comment_cursor: the highest comment
+    id read. twins: numbers of other open pull requests with the same head SHA. shown_generations: check name → highest generation of
+    ours on the head. base_protected: the base branch is protected or under a ruleset. base_requires_check: it requires the aggregate
+    check. enrolment: as it was read from the Registry; None where the repository is not enrolled. tampered: somebody else edited our
+    sticky comment. now: GitHub's clock (Date header), ISO 8601 UTC.
     """
 
     ref: PullRequestRef
@@ -483,11 +483,15 @@ class ChangeMerged:
 
 @dataclass(frozen=True)
 class Release:
-    """The requester's word that approvals hold now; the migration re-checks the data before it lets go."""
+    """The requester's word that approvals hold now; the migration re-checks the data before it lets go.
+
+    accept_unproven: a DBA decided to swap although the comparison could not prove every row.
+    """
 
     migration_id: MigrationId
     digest: PlanDigest
     by: str = ""
+    accept_unproven: bool = False
     kind: Literal["release"] = "release"
 
 
@@ -618,11 +622,15 @@ class LetGo:
 
 @dataclass(frozen=True)
 class AbortGhost:
-    """Stop this run before its swap. Afterwards the process is dead and its artefacts (recorded as ours) are gone."""
+    """Stop this run before its swap. Afterwards the process is dead and its artefacts (recorded as ours) are gone.
+
+    keep: leave the ghost table for a DBA to look at.
+    """
 
     run: GhostRun
     order: MigrationOrder
     reason: str
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -744,3 +752,34 @@ class PlanStatement:
     statement: str
     environment: str = "by-hand"
     shards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunByHand:
+    """name: unique, part of the workflow's id. actor: who typed it. allow_unsafe: the operator accepts what the plan says is lost."""
+
+    name: str
+    ask: PlanStatement
+    actor: Login
+    allow_unsafe: bool = False
+
+
+@dataclass(frozen=True)
+class ByHandResult:
+    """outcome as the command line exits: complete 0, failed 1, refused 2."""
+
+    outcome: Literal["complete", "failed", "refused"]
+    text: str
+    runs: tuple[MigrationRun, ...] = ()
+
+
+@dataclass(frozen=True)
+class QueueStanding:
+    """What a cluster's queue carries, for people to look at."""
+
+    cluster: str
+    shard: str
+    running: tuple[QueueEntry, ...] = ()
+    waiting: tuple[QueueEntry, ...] = ()
+    applied: tuple[Applied, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()

@@ -148,6 +148,12 @@ async def read_order(ref: OrderRef) -> MigrationOrder:
     raise NotImplementedError
 
 
+@activity.defn
+async def is_running(workflow_id: str) -> bool:
+    """Whether a workflow of this id is open: what a queue asks after continue-as-new of what it carries."""
+    raise NotImplementedError
+
+
 # ── Running (control queue unless said otherwise) ───────────────────────────────────────────────────────────────────
 
 

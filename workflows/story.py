@@ -42,8 +42,8 @@ class PublishedCheck:
 class Campaign:
     """What was approved and is being carried out: it is not disturbed by later commits.
 
-    environments: lists of row keys, in order. at: which of them runs now. proven: row keys whose live schema was diffed again and is clean.
-    unproven: row key → what the diff still showed.
+    environments: their names, in order. at: which of them runs now; enqueued: its migrations are with their queues; proved_at: it was
+    diffed again after its run. proven: keys of the rows whose live schema was clean then. unproven: row key → what the diff still showed.
     """
 
     digest: PlanDigest
@@ -57,6 +57,7 @@ class Campaign:
     attempt: int = 1
     enqueued: bool = False
     proving: bool = False
+    proved_at: bool = False
     proven: list[str] = field(default_factory=list)
     unproven: dict[str, str] = field(default_factory=dict)
 
@@ -71,6 +72,32 @@ class Campaign:
     @property
     def under_way(self) -> bool:
         return any(run.state.under_way for run in self.runs.values())
+
+    def has(self, state: MigrationState) -> bool:
+        return any(run.state is state for run in self.runs.values())
+
+    def next_environment(self) -> None:
+        """Move on past every environment whose rows are all proven."""
+        while self.environment is not None and all(key in self.proven for key in self._rows_of(self.environment)):
+            self.at += 1
+            self.enqueued = False
+            self.proved_at = False
+
+    def _rows_of(self, environment: str) -> list[str]:
+        return [row_key(one.row) for one in self.changes.directories if one.row.environment == environment]
+
+    @property
+    def environment_ran(self) -> bool:
+        """Everything that skeebot runs in the current environment is complete (what is left there is manual)."""
+        ran = {MigrationState.COMPLETE, MigrationState.MANUAL}
+        return self.environment is not None and self.enqueued and all(run.state in ran for run in self.runs_of(self.environment))
+
+    @property
+    def waiting_for_manual(self) -> bool:
+        """The current environment was diffed again and only statements for a person are left."""
+        if self.environment is None or not self.environment_ran or self.proving or not self.proved_at:
+            return False
+        return any(run.state is MigrationState.MANUAL for run in self.runs_of(self.environment))
 
     @property
     def failed(self) -> bool:
@@ -116,6 +143,8 @@ class Story:
     view_shown: str = ""
     said: list[str] = field(default_factory=list)
     # commands
+    rewrite_comment: bool = False
+    void_publication: bool = False
     comment_cursor: int = 0
     handled: list[str] = field(default_factory=list)
     answers: list[CommandAnswer] = field(default_factory=list)
@@ -137,6 +166,29 @@ class Story:
     @property
     def open(self) -> bool:
         return self.snapshot is not None and self.snapshot.state == "open"
+
+    def take(self, snapshot: PullRequestSnapshot) -> str:
+        """Take a snapshot in. Returns what made given approvals void, "" where nothing did."""
+        before, verdict = self.snapshot, self.approvals()
+        self.snapshot = snapshot
+        self.comment_cursor = max(self.comment_cursor, snapshot.comment_cursor)
+        if snapshot.tampered:
+            self.rewrite_comment = self.void_publication = True
+        if before is None:
+            return ""
+        changes: list[str] = []
+        if before.head_sha != snapshot.head_sha:
+            changes.append(f"new commits were pushed ({before.head_sha[:12]} → {snapshot.head_sha[:12]})")
+        if before.base_ref != snapshot.base_ref:
+            changes.append(f"the base branch was changed from {before.base_ref} to {snapshot.base_ref}")
+            self.earlier_publications, self.publication = [], None
+        if snapshot.tampered:
+            changes.append("somebody else edited skeebot's comment, which was rewritten")
+        given = [login for login in (verdict.owner, verdict.dba) if login]
+        self.changed_since_approval = changes if given else (self.changed_since_approval if not changes else [])
+        if not changes or not given or (self.campaign is not None and not self.campaign.over):
+            return ""
+        return f"The approval given by {' and '.join(given)} no longer counts: {'; '.join(changes)}."
 
     # ── Plan ──
 
@@ -181,7 +233,16 @@ class Story:
         runs = [*self.past_runs, *(self.campaign.runs.values() if self.campaign else ())]
         return tuple(run.migration.target for run in runs if run.state is MigrationState.COMPLETE)
 
+    def plan_again(self) -> None:
+        """Somebody asked for a new plan of the same commits."""
+        self.plan_generation += 1
+
     # ── Approvals ──
+
+    def publish_digest(self, publication: Publication) -> None:
+        if self.publication is not None:
+            self.earlier_publications = [*self.earlier_publications, self.publication][-20:]
+        self.publication = publication
 
     def approvals(self) -> Approvals:
         """For the current head and plan."""
@@ -247,6 +308,7 @@ class Story:
                 campaign=tuple(run.state for run in campaign.runs.values()) if campaign else (),
                 proving=campaign is not None and campaign.proving,
                 proof_failed=campaign is not None and bool(campaign.unproven),
+                waiting_for_manual=campaign is not None and campaign.waiting_for_manual,
             )
         )
 
@@ -257,23 +319,23 @@ class Story:
         return any(plan.refusal is not None for plan in self.plans.values())
 
     def row_states(self) -> dict[DatabaseRow, RowState]:
-        """What each expected row's check says of the current head; a row without an answer is left out (it can only be green by an answer)."""
+        """What each expected row's check says of the current head."""
         return {row: RowState(head_sha=self.head_sha, state=self._row_state(row)) for row in self.expected}
 
     def _row_state(self, row: DatabaseRow) -> CheckState:
         snapshot, campaign = self.snapshot, self.campaign
         plan = self.plans.get(row_key(row))
         shared = bool(snapshot and snapshot.twins)
-        if self.changes is not None and self.changes.refusal is not None:
-            return CheckState.FAILURE
-        if plan is None or self.planned_for != self.plan_key():
-            return CheckState.ACTION_REQUIRED if campaign and campaign.head_sha != self.head_sha else CheckState.IN_PROGRESS
-        if plan.refusal is not None:
-            return CheckState.FAILURE
         if campaign is not None and campaign.head_sha == self.head_sha:
             state = self._row_state_of_campaign(row, campaign)
         elif campaign is not None and not campaign.over:
             state = CheckState.ACTION_REQUIRED
+        elif self.changes is not None and self.changes.refusal is not None:
+            state = CheckState.FAILURE
+        elif plan is None or self.planned_for != self.plan_key():
+            state = CheckState.IN_PROGRESS if self.open else CheckState.ACTION_REQUIRED
+        elif plan.refusal is not None:
+            state = CheckState.FAILURE
         else:
             state = CheckState.ACTION_REQUIRED if plan.migrations or plan.drift else CheckState.SUCCESS
         return CheckState.ACTION_REQUIRED if shared and state is CheckState.SUCCESS else state
@@ -363,6 +425,73 @@ class Story:
             protocol=snapshot.protocol,
         )
 
+    # ── The campaign ──
+
+    def begin_campaign(self) -> None:
+        """Fix what was approved: statements, order, people. Nothing of it follows later commits."""
+        enrolment, digest, verdict = self.enrolment, self.digest, self.approvals()
+        if enrolment is None or digest is None or self.changes is None or self.publication is None or not verdict.both:
+            return
+        runs: dict[str, MigrationRun] = {}
+        for one in self.migrations():
+            name = migration_id(self.ref, digest, one, attempt=1)
+            state = MigrationState.MANUAL if one.strategy is Strategy.MANUAL else MigrationState.PROPOSED
+            runs[name] = MigrationRun(migration_id=name, migration=one, state=state)
+        rows = {one.row.environment for one in self.changes.directories}
+        listed = [name for name in enrolment.environments if name in rows]
+        self.campaign = Campaign(
+            digest=digest,
+            head_sha=self.head_sha,
+            publication=self.publication,
+            environments=[*listed, *sorted(rows - set(listed))],
+            runs=runs,
+            changes=self.changes,
+            approved_by=tuple(login for login in (verdict.owner, verdict.dba) if login),
+            proven=[row_key(row) for row in self.expected if not self.plans[row_key(row)].migrations],
+        )
+        self.campaign.next_environment()
+        self.changed_since_approval = []
+
+    def retire_campaign(self, *, even_failed: bool = False) -> bool:
+        """Close the book on a campaign that is over, so that the current commits can be planned. Returns whether none is left.
+
+        A failed one on the same commits stays for retry-migration.
+        """
+        campaign = self.campaign
+        if campaign is None:
+            return True
+        stays = campaign.failed and campaign.head_sha == self.head_sha and not even_failed
+        if not campaign.over or stays:
+            return False
+        self.past_runs += [run for run in campaign.runs.values() if run.state is MigrationState.COMPLETE]
+        self.campaign, self.held_by = None, ""
+        return True
+
+    def retry(self) -> None:
+        """Continue with what remains; where the data or the commits are no longer what was approved, plan again."""
+        campaign = self.campaign
+        if campaign is None:
+            self.plan_again()
+            return
+        if campaign.waiting_for_manual:
+            campaign.proved_at = False
+            return
+        stale = campaign.unproven or any(run.changed for run in campaign.runs.values()) or campaign.head_sha != self.head_sha
+        if stale:
+            self.retire_campaign(even_failed=True)
+            self.plan_again()
+            return
+        campaign.attempt += 1
+        campaign.enqueued = campaign.proved_at = False
+        runs: dict[str, MigrationRun] = {}
+        for name, run in campaign.runs.items():
+            if run.state in {MigrationState.FAILED, MigrationState.CANCELLED}:
+                again = migration_id(self.ref, campaign.digest, run.migration, campaign.attempt)
+                runs[again] = MigrationRun(migration_id=again, migration=run.migration)
+            else:
+                runs[name] = run
+        campaign.runs = runs
+
     # ── Orders ──
 
     def order(self, migration_id: str, requester: str) -> MigrationOrder:
@@ -401,6 +530,28 @@ class Story:
             quarantined_as=news.quarantined_as or run.quarantined_as,
             changed=news.changed,
         )
+
+    def note_said(self, key: str) -> None:
+        self.said = [*self.said, key][-HANDLED_KEPT:]
+
+    def one_line(self) -> str:
+        """The workflow's result."""
+        runs = [*self.past_runs, *(self.campaign.runs.values() if self.campaign else ())]
+        complete = sum(run.state is MigrationState.COMPLETE for run in runs)
+        return f"{self.ref} {self.stage().value}: {complete} of {len(runs)} migrations complete at {self.head_sha[:12]}"
+
+    def in_words(self) -> str:
+        """The story so far, a line a fact, for `temporal workflow describe`."""
+        stage = self.stage()
+        lines = [f"**{self.ref}** at `{self.head_sha[:12]}`: {stage.value.replace('-', ' ')}"]
+        if self.trouble:
+            lines.append(f"trouble: {self.trouble}")
+        lines += [f"- {row_key(row)}: {one.state.value}" for row, one in self.row_states().items()]
+        campaign = self.campaign
+        if campaign is not None:
+            lines.append(f"approved by {', '.join(campaign.approved_by)}; plan {campaign.digest[:12]}")
+            lines += [f"- {run.migration.target}: {run.state.value} {run.detail}".rstrip() for run in campaign.runs.values()]
+        return "\n".join(lines)
 
     def remember(self, answer: CommandAnswer) -> None:
         self.answers = [*self.answers, answer][-ANSWERS_KEPT:]

@@ -44,6 +44,9 @@ VERIFICATION: Final = timedelta(hours=48)
 HEARTBEAT: Final = timedelta(seconds=20)
 """No heartbeat for this long: the worker is gone, another attempt starts (the gh-ost process lives on)."""
 
+NARRATOR_HEARTBEAT: Final = timedelta(seconds=60)
+"""The narrator heartbeats every few seconds; a worker that died is replaced after this."""
+
 GHOST_RUN: Final = timedelta(days=60)
 """The longest copy and hold; heartbeats guard it."""
 

@@ -44,6 +44,9 @@ class PullRequestRef:
     def repository(self) -> str:
         return f"{self.owner}/{self.repo}"
 
+    def sibling(self, number: int) -> "PullRequestRef":
+        return PullRequestRef(owner=self.owner, repo=self.repo, number=number)
+
     def __str__(self) -> str:
         return f"{self.owner}/{self.repo}#{self.number}"
 

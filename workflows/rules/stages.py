@@ -62,7 +62,7 @@ class Facts:
 
     has_plan: every expected row of the current head has an answer. pending: it holds migrations that skeebot would run.
     manual: it holds migrations that a person must run. campaign: the states of the migrations that were approved and queued (empty
-    when nothing was); proving: their live schema is being diffed again.
+    when nothing was); proving: their live schema is being diffed again; waiting_for_manual: what is left of it a person must run.
     """
 
     state: Literal["open", "closed", "merged"] = "open"
@@ -86,6 +86,7 @@ class Facts:
     campaign: tuple[MigrationState, ...] = ()
     proving: bool = False
     proof_failed: bool = False
+    waiting_for_manual: bool = False
 
 
 def stage_of(facts: Facts) -> Stage:
@@ -125,7 +126,9 @@ def _stage_of_campaign(facts: Facts) -> Stage | None:
         return Stage.FAILED
     if facts.proving:
         return Stage.PROVING
-    if MigrationState.PROPOSED in states and facts.state == "open":
+    if facts.waiting_for_manual:
+        return Stage.AWAITING_MANUAL
+    if MigrationState.PROPOSED in states and facts.state != "closed":
         return Stage.QUEUED
     return None
 

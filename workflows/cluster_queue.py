@@ -1,0 +1,204 @@
+"""Whose turn it is on a cluster's shard: by priority, then arrival; one migration at a time on a topology. Lives for years.
+
+It also carries what must outlive histories: applied-but-unmerged changes and quarantined tables with their deadlines.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+from temporalio import workflow
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+
+from workflows import addresses, needs, timing
+from workflows.messages import (
+    Abort,
+    Applied,
+    CancelOrder,
+    ChangeMerged,
+    MigrationMoved,
+    Priority,
+    Quarantined,
+    QueueEntry,
+    QueueStanding,
+)
+from workflows.orders import signal
+from workflows.rules.names import MigrationId
+from workflows.rules.stages import MigrationState
+from workflows.table_migration import MigrationWork, TableMigration
+from workflows.timing import Timing
+
+QueueMessage = QueueEntry | CancelOrder | MigrationMoved | Applied | Quarantined | ChangeMerged
+
+RANK = {Priority.URGENT: 0, Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 3}
+SETTLED_KEPT = 200
+
+
+@dataclass
+class QueueState:
+    cluster: str
+    shard: str
+    timing: Timing = field(default_factory=Timing)
+    inbox: list[QueueMessage] = field(default_factory=list)
+    waiting: list[QueueEntry] = field(default_factory=list)
+    running: list[QueueEntry] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    applied: list[Applied] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    arrivals: int = 0
+
+
+@workflow.defn
+class ClusterQueue:
+    @workflow.init
+    def __init__(self, state: QueueState) -> None:
+        self.state = state
+        self.watchers: dict[str, asyncio.Task[None]] = {}
+
+    @workflow.run
+    async def run(self, _state: QueueState) -> None:
+        await self.look_after_what_runs()
+        while True:
+            await self.hear_all()
+            await self.start_next()
+            self.describe()
+            await workflow.wait_condition(lambda: bool(self.state.inbox) or workflow.info().is_continue_as_new_suggested())
+            if not self.state.inbox and workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(self.state)
+
+    @workflow.signal
+    def hear(self, message: QueueMessage) -> None:
+        self.state.inbox.append(message)
+
+    @workflow.query
+    def standing(self) -> QueueStanding:
+        state = self.state
+        return QueueStanding(
+            cluster=state.cluster,
+            shard=state.shard,
+            running=tuple(state.running),
+            waiting=tuple(sorted(state.waiting, key=_turn)),
+            applied=tuple(state.applied),
+            quarantined=tuple(state.quarantined),
+        )
+
+    # ── The steps ──
+
+    async def look_after_what_runs(self) -> None:
+        """After continue-as-new: what this queue carries may have ended while nobody listened."""
+        for entry in list(self.state.running):
+            if not await workflow.execute_activity(
+                needs.is_running, _workflow_of(entry), start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.TRY_AGAIN
+            ):
+                await self.lost(entry)
+
+    async def hear_all(self) -> None:
+        while self.state.inbox:
+            message = self.state.inbox.pop(0)
+            match message:
+                case QueueEntry():
+                    self.take(message)
+                case CancelOrder():
+                    await self.cancel(message)
+                case MigrationMoved():
+                    self.settle(message)
+                case Applied():
+                    others = [one for one in self.state.applied if one.target != message.target]
+                    self.state.applied = [*others, message]
+                case Quarantined():
+                    self.state.quarantined.append(message)
+                case ChangeMerged(repository=repository, pull_request=number):
+                    gone = (repository, number)
+                    self.state.applied = [one for one in self.state.applied if (one.repository, one.pull_request) != gone]
+
+    async def start_next(self) -> None:
+        """One gh-ost at a time on a topology."""
+        state = self.state
+        if state.running or not state.waiting:
+            return
+        entry = min(state.waiting, key=_turn)
+        state.waiting.remove(entry)
+        state.running.append(entry)
+        work = MigrationWork(order=entry.order, queue=workflow.info().workflow_id, timing=state.timing)
+        try:
+            child = await workflow.start_child_workflow(
+                TableMigration.run,
+                work,
+                id=_workflow_of(entry),
+                task_queue=addresses.CONTROL,
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            )
+        except WorkflowAlreadyStartedError:
+            workflow.logger.warning("%s already runs: adopting it", _workflow_of(entry))
+            return
+        self.watchers[entry.order.migration_id] = asyncio.create_task(self.watch(entry, child))
+
+    # ── Small mechanics ──
+
+    def take(self, entry: QueueEntry) -> None:
+        """An entry that is known already (a signal sent twice) changes nothing."""
+        state, name = self.state, entry.order.migration_id
+        known = {one.order.migration_id for one in (*state.waiting, *state.running)} | set(state.settled)
+        if name in known:
+            return
+        state.arrivals += 1
+        state.waiting.append(replace(entry, arrived=state.arrivals))
+
+    async def cancel(self, message: CancelOrder) -> None:
+        """What waits leaves the queue; what runs is aborted and settles itself; the unknown changes nothing."""
+        state, name = self.state, message.migration_id
+        for entry in state.waiting:
+            if entry.order.migration_id == name:
+                state.waiting.remove(entry)
+                state.settled = [*state.settled, name][-SETTLED_KEPT:]
+                await self.tell(entry, MigrationState.CANCELLED, message.reason)
+                return
+        for entry in state.running:
+            if entry.order.migration_id == name:
+                abort = Abort(migration_id=name, by="skeebot", reason=message.reason)
+                if not await signal(_workflow_of(entry), abort):
+                    await self.lost(entry)
+                return
+
+    def settle(self, news: MigrationMoved) -> None:
+        if not news.state.settled:
+            return
+        state = self.state
+        state.running = [one for one in state.running if one.order.migration_id != news.migration_id]
+        state.settled = [*state.settled, news.migration_id][-SETTLED_KEPT:]
+        self.watchers.pop(news.migration_id, None)
+
+    async def watch(self, entry: QueueEntry, child: workflow.ChildWorkflowHandle[TableMigration, MigrationMoved]) -> None:
+        """A migration settles itself by signal; only one that was terminated or timed out needs its parent for that."""
+        try:
+            await child
+        except ChildWorkflowError as ended:
+            if entry in self.state.running:
+                await self.lost(entry, f"{ended.cause or ended}")
+
+    async def lost(self, entry: QueueEntry, why: str = "") -> None:
+        detail = (
+            f"The workflow {_workflow_of(entry)} ended without a verdict. {why} Look at the table and at gh-ost on the runner, then "
+            "comment `.skeefree retry-migration`."
+        )
+        await self.tell(entry, MigrationState.FAILED, detail)
+        self.state.inbox.append(MigrationMoved(migration_id=entry.order.migration_id, state=MigrationState.FAILED, detail=detail))
+
+    async def tell(self, entry: QueueEntry, state: MigrationState, detail: str) -> None:
+        await signal(entry.order.requester, MigrationMoved(migration_id=MigrationId(entry.order.migration_id), state=state, detail=detail))
+
+    def describe(self) -> None:
+        state = self.state
+        lines = [f"**{state.cluster}/{state.shard}**: {len(state.running)} running, {len(state.waiting)} waiting"]
+        lines += [f"- runs: {one.schema}.{one.table} for {one.order.requester}" for one in state.running]
+        lines += [f"- waits: {one.schema}.{one.table} for {one.order.requester}" for one in sorted(state.waiting, key=_turn)]
+        lines += [f"- quarantined: {one.name} until {one.drop_after}" for one in state.quarantined]
+        workflow.set_current_details("\n".join(lines))
+
+
+def _turn(entry: QueueEntry) -> tuple[int, int]:
+    return (RANK[entry.priority], entry.arrived)
+
+
+def _workflow_of(entry: QueueEntry) -> str:
+    return f"migration/{entry.cluster}/{entry.shard}/{entry.schema}/{entry.table}"

@@ -1,0 +1,153 @@
+"""One decision path for every command, whatever door it came through: understood, allowed, possible, done."""
+
+from typing import assert_never
+
+from workflows import orders
+from workflows.messages import CommandAnswer, CommandGiven
+from workflows.rules import commands
+from workflows.rules.commands import (
+    AbortMigration,
+    AcknowledgeDrift,
+    AddRepository,
+    AllowUnsafe,
+    ApproveAutorun,
+    Command,
+    CutOver,
+    HoldCutOver,
+    MapRepository,
+    RetryMigration,
+    SetAutorun,
+    ShowHelp,
+    ShowStatus,
+)
+from workflows.rules.plan import Refusal
+from workflows.rules.stages import MigrationState
+from workflows.story import Story
+
+Verdict = tuple[bool, str]
+"""Whether it was done, and the words: what was done, or why not and what to type instead."""
+
+
+async def obey(story: Story, given: CommandGiven) -> CommandAnswer:
+    snapshot = story.snapshot
+    if snapshot is None:
+        return _answer(given, (False, "skeebot has not seen this pull request yet; say it again in a moment."))
+    command = commands.parse(given.line, prefix=snapshot.protocol.command_prefix)
+    if isinstance(command, Refusal):
+        return _answer(given, (False, f"{command.what} {command.next}"))
+    objection = commands.judge_actor(command, given.actor, snapshot.author, snapshot.members)
+    if objection is not None:
+        return _answer(given, (False, objection))
+    return _answer(given, await _carry_out(story, given, command))
+
+
+async def _carry_out(story: Story, given: CommandGiven, command: Command) -> Verdict:
+    match command:
+        case RetryMigration():
+            return _retry(story, given)
+        case AllowUnsafe():
+            return _allow_unsafe(story, given, command)
+        case AcknowledgeDrift():
+            return _acknowledge_drift(story, given)
+        case ApproveAutorun():
+            return _approve_autorun(story, given)
+        case HoldCutOver():
+            return await _hold(story, given)
+        case CutOver():
+            return await _cut_over(story, given)
+        case AbortMigration():
+            return await _abort(story, given)
+        case ShowStatus():
+            return True, story.one_line()
+        case ShowHelp():
+            return True, commands.help_text()
+        case AddRepository() | MapRepository() | SetAutorun():
+            return False, "Enrolment is changed on skeebot's command line."
+        case _:
+            assert_never(command)
+
+
+def _retry(story: Story, given: CommandGiven) -> Verdict:
+    campaign = story.campaign
+    if campaign is not None and not campaign.over and not campaign.waiting_for_manual:
+        return False, "Its migrations are still under way; wait until they have ended, or type `.skeefree abort` first."
+    if story.snapshot is not None and story.snapshot.from_fork and _is_member(story, given):
+        story.fork_allowed_by = given.actor
+    again = campaign is not None and campaign.failed
+    story.retry()
+    if story.campaign is not None and again:
+        return True, "What failed or was cancelled goes back into its queues; what is complete stays."
+    return True, "The plan is made again from what is live now."
+
+
+def _is_member(story: Story, given: CommandGiven) -> bool:
+    members = story.snapshot.members if story.snapshot else None
+    return members is not None and given.actor.casefold() in {login.casefold() for login in members.owners | members.dbas}
+
+
+def _allow_unsafe(story: Story, given: CommandGiven, command: AllowUnsafe) -> Verdict:
+    digest = story.digest
+    if digest is None:
+        return False, "There is no plan to allow anything of right now."
+    if not command.allows(digest):
+        return (
+            False,
+            f"The plan is {digest[:12]} now, not {command.digest_prefix}: read it again, then type `.skeefree allow-unsafe {digest[:12]}`.",
+        )
+    if not any(one.unsafe for one in story.migrations()):
+        return False, "Nothing in this plan needs to be allowed."
+    story.unsafe_allowed[digest] = given.actor
+    return True, f"What plan {digest[:12]} loses is accepted by {given.actor}."
+
+
+def _acknowledge_drift(story: Story, given: CommandGiven) -> Verdict:
+    drift = story.drift_digest
+    if not drift:
+        return False, "The live tables do not differ from the base branch; there is nothing to acknowledge."
+    story.drift_acknowledged[drift] = given.actor
+    return True, f"The drift shown is acknowledged by {given.actor}."
+
+
+def _approve_autorun(story: Story, given: CommandGiven) -> Verdict:
+    digest, enrolment = story.digest, story.enrolment
+    if digest is None or enrolment is None:
+        return False, "There is no plan to run right now."
+    if enrolment.autorun:
+        return False, "Autorun is on for this repository: approved migrations run by themselves."
+    story.autorun_approved[digest] = given.actor
+    return True, f"Plan {digest[:12]} may run, says {given.actor}."
+
+
+async def _hold(story: Story, given: CommandGiven) -> Verdict:
+    campaign = story.campaign
+    if campaign is None or campaign.over:
+        return False, "Nothing runs that could be held."
+    story.held_by = given.actor
+    await orders.hold(campaign, by=given.actor)
+    return True, "Every table stays before its cut-over until somebody types `.skeefree cut-over`."
+
+
+async def _cut_over(story: Story, given: CommandGiven) -> Verdict:
+    campaign = story.campaign
+    if campaign is None or campaign.over:
+        return False, "Nothing runs that could be cut over."
+    if not story.campaign_approvals().both:
+        return False, "The approvals do not hold any more, so nothing is swapped: both are needed again first."
+    was_held, story.held_by = bool(story.held_by), ""
+    holding = campaign.has(MigrationState.HOLDING)
+    if not was_held and not holding:
+        return False, "Nothing is held: each table is swapped by itself once it was compared."
+    await orders.release(campaign, accept_unproven_by=given.actor)
+    return True, "Tables that hold are let go as soon as their data was looked at once more."
+
+
+async def _abort(story: Story, given: CommandGiven) -> Verdict:
+    campaign = story.campaign
+    if campaign is None or campaign.over:
+        return False, "Nothing runs or waits that could be aborted."
+    await orders.cancel(campaign, reason=f"aborted by {given.actor}")
+    return True, "What waits leaves its queue; what runs is stopped before its swap. `.skeefree retry-migration` continues."
+
+
+def _answer(given: CommandGiven, verdict: Verdict) -> CommandAnswer:
+    return CommandAnswer(id=given.id, line=given.line, actor=given.actor, done=verdict[0], text=verdict[1])

@@ -1,0 +1,90 @@
+"""What a pull request's workflow tells queues and migrations. A receiver that is gone never fails the sender (SAFETY §S11)."""
+
+from dataclasses import replace
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
+
+from workflows import addresses, timing
+from workflows.messages import CancelOrder, ChangeMerged, Enqueue, Hold, MigrationRun, OrderRef, QueueEntry, Release
+from workflows.needs import enqueue as enqueue_activity
+from workflows.rules.stages import MigrationState
+from workflows.story import Campaign, Story
+
+
+async def enqueue(campaign: Campaign, *, requester: str) -> None:
+    """Put the current environment's migrations into their clusters' queues, in plan order."""
+    if campaign.environment is None:
+        return
+    runs = sorted(campaign.runs_of(campaign.environment), key=lambda run: run.migration.position)
+    for run in runs:
+        if run.state is not MigrationState.PROPOSED:
+            continue
+        campaign.runs[run.migration_id] = replace(run, state=MigrationState.QUEUED)
+        await workflow.execute_activity(
+            enqueue_activity,
+            Enqueue(entry=entry_of(run, requester=requester)),
+            start_to_close_timeout=timing.ONE_QUERY,
+            retry_policy=timing.TRY_AGAIN,
+        )
+
+
+def entry_of(run: MigrationRun, *, requester: str) -> QueueEntry:
+    target = run.migration.target
+    return QueueEntry(
+        order=OrderRef(migration_id=run.migration_id, requester=requester),
+        cluster=target.cluster,
+        shard=target.shard,
+        schema=target.schema,
+        table=target.table,
+    )
+
+
+async def release(campaign: Campaign, *, accept_unproven_by: str = "") -> None:
+    """Let every migration that holds its cut-over go; each re-checks the data first. Saying it twice is harmless.
+
+    accept_unproven_by: the DBA who decided to swap although not every row could be proven.
+    """
+    for run in campaign.runs.values():
+        if run.state is MigrationState.HOLDING:
+            by = accept_unproven_by or ", ".join(campaign.approved_by)
+            message = Release(run.migration_id, digest=campaign.digest, by=by, accept_unproven=bool(accept_unproven_by))
+            await signal(addresses.table_migration(run.migration.target), message)
+
+
+async def hold(campaign: Campaign, by: str) -> None:
+    """Take releases back that were given and not used yet."""
+    for run in campaign.runs.values():
+        if run.state.under_way and run.state is not MigrationState.QUEUED:
+            await signal(addresses.table_migration(run.migration.target), Hold(migration_id=run.migration_id, by=by))
+
+
+async def cancel(campaign: Campaign, *, reason: str) -> None:
+    """What waits is taken out of its queue; what runs is aborted before its swap. Their own words settle them."""
+    for run in list(campaign.runs.values()):
+        if run.state is MigrationState.PROPOSED:
+            campaign.runs[run.migration_id] = replace(run, state=MigrationState.CANCELLED, detail=reason)
+        elif run.state.under_way:
+            target = run.migration.target
+            if not await signal(addresses.cluster_queue(target.cluster, target.shard), CancelOrder(run.migration_id, reason)):
+                campaign.runs[run.migration_id] = replace(run, state=MigrationState.CANCELLED, detail=f"{reason}; its queue is gone")
+
+
+async def tell_merged(story: Story) -> None:
+    """Applied changes of this pull request are the base branch now: nobody drifts past them any more."""
+    queues = {target.queue for target in story.completed_targets}
+    for cluster, shard in sorted(queues):
+        message = ChangeMerged(repository=story.ref.repository, pull_request=story.ref.number)
+        await signal(addresses.cluster_queue(cluster, shard), message)
+
+
+async def signal(workflow_id: str, message: object) -> bool:
+    """Returns whether the receiver was there to hear it."""
+    try:
+        await workflow.get_external_workflow_handle(workflow_id).signal("hear", message)
+    except CancelledError:
+        raise
+    except (FailureError, ApplicationError) as gone:
+        workflow.logger.warning("%s did not hear %s: %s", workflow_id, type(message).__name__, gone)
+        return False
+    return True

@@ -1,0 +1,143 @@
+"""The background work of a pull request: planning its databases, and proving them clean after they ran."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+from workflows import timing
+from workflows.messages import ChangedDirectory, Changes, FindChanges, PlanDatabase
+from workflows.needs import find_changes, plan_database
+from workflows.rules.names import DatabaseRow
+from workflows.rules.plan import DatabasePlan, Refusal, Strategy
+from workflows.story import Campaign, Story, row_key
+
+
+class Planning:
+    """At most one task at a time; a new head cancels the planning of the old."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self._task: asyncio.Task[None] | None = None
+        self._news = False
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def take_news(self) -> bool:
+        """Something was planned or proven since the last question."""
+        news, self._news = self._news, False
+        return news
+
+    def start(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        self.story.planned_for = self.story.plan_key()
+        self.story.changes = None
+        self.story.plans = {}
+        self._task = asyncio.create_task(self._plan(self.story.planned_for))
+
+    def prove(self) -> None:
+        campaign = self.story.campaign
+        if campaign is not None and not self.busy:
+            campaign.proving = True
+            self._task = asyncio.create_task(self._prove(campaign))
+
+    async def _plan(self, key: str) -> None:
+        try:
+            changes = await self._find_changes()
+            self.story.changes = changes
+            self._news = True
+            if changes.refusal is None:
+                await asyncio.gather(*(self._plan_one(one, changes) for one in changes.directories))
+        except BaseException as trouble:
+            if self.story.planned_for == key and is_cancelled_exception(trouble):
+                self.story.planned_for = ""  # cancelled without a successor: plan again at the next look
+            raise
+        finally:
+            self._news = True
+
+    async def _find_changes(self) -> Changes:
+        snapshot, enrolment = self.story.snapshot, self.story.enrolment
+        if snapshot is None or enrolment is None:
+            return Changes()
+        ask = FindChanges(
+            ref=self.story.ref,
+            head_sha=snapshot.head_sha,
+            base_sha=snapshot.base_sha,
+            enrolment=enrolment,
+            from_fork=snapshot.from_fork,
+            allow_fork=bool(self.story.fork_allowed_by),
+        )
+        try:
+            return await workflow.execute_activity(
+                find_changes, ask, start_to_close_timeout=timing.ONE_PLAN, retry_policy=timing.A_FEW_TIMES
+            )
+        except ActivityError as trouble:
+            if is_cancelled_exception(trouble):
+                raise
+            return Changes(refusal=_could_not("read the pull request's schema files", trouble))
+
+    async def _plan_one(self, directory: ChangedDirectory, changes: Changes) -> None:
+        self.story.plans[row_key(directory.row)] = await self._plan_database(directory, changes)
+        self._news = True
+
+    async def _plan_database(self, directory: ChangedDirectory, changes: Changes) -> DatabasePlan:
+        snapshot, enrolment = self.story.snapshot, self.story.enrolment
+        if snapshot is None or enrolment is None:
+            return DatabasePlan(row=directory.row, refusal=_nothing_known(directory.row))
+        ask = PlanDatabase(
+            ref=self.story.ref,
+            head_sha=snapshot.head_sha,
+            changes=changes,
+            directory=directory,
+            enrolment=enrolment,
+            completed=self.story.completed_targets,
+        )
+        try:
+            return await workflow.execute_activity(
+                plan_database, ask, start_to_close_timeout=timing.ONE_PLAN, retry_policy=timing.A_FEW_TIMES
+            )
+        except ActivityError as trouble:
+            if is_cancelled_exception(trouble):
+                raise
+            return DatabasePlan(row=directory.row, refusal=_could_not(f"plan {row_key(directory.row)}", trouble))
+
+    async def _prove(self, campaign: Campaign) -> None:
+        """Diff the environment that ran again, as it was approved; leave a verdict on each of its rows."""
+        try:
+            directories = [one for one in campaign.changes.directories if one.row.environment == campaign.environment]
+            plans = await asyncio.gather(*(self._plan_database(one, campaign.changes) for one in directories))
+            for plan in plans:
+                self._judge(campaign, plan)
+            campaign.proved_at = True
+            if all(row_key(one.row) in campaign.proven for one in directories):
+                campaign.next_environment()
+        finally:
+            campaign.proving = False
+            self._news = True
+
+    def _judge(self, campaign: Campaign, plan: DatabasePlan) -> None:
+        key = row_key(plan.row)
+        left = [one for one in plan.migrations if one.strategy is not Strategy.MANUAL]
+        if plan.refusal is not None:
+            campaign.unproven[key] = f"{plan.refusal.what} {plan.refusal.next}"
+        elif left:
+            campaign.unproven[key] = "; ".join(f"{one.target}: {one.statement}" for one in left)[:2000]
+        elif not plan.migrations:
+            campaign.proven.append(key)
+        if campaign.head_sha == self.story.head_sha and plan.refusal is None:
+            self.story.plans[key] = plan
+
+
+def _could_not(what: str, trouble: ActivityError) -> Refusal:
+    return Refusal(
+        code="trouble",
+        what=f"skeebot could not {what}: {trouble.cause or trouble}",
+        next="When the cause is mended, comment `.skeefree retry-migration`.",
+    )
+
+
+def _nothing_known(row: DatabaseRow) -> Refusal:
+    return Refusal(code="trouble", what=f"Nothing is known of {row_key(row)}.", next="Comment `.skeefree retry-migration`.")

@@ -1,0 +1,296 @@
+"""One place derives what GitHub shows from the story; doing it twice equals once."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Awaitable
+from dataclasses import replace
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from workflows import addresses, timing
+from workflows.messages import (
+    Announcement,
+    CommandAnswer,
+    CommandGiven,
+    Door,
+    Narrate,
+    PublishCheck,
+    PublishComment,
+    PullRequestView,
+    React,
+    RequestReview,
+    Say,
+    SetLabels,
+)
+from workflows.needs import narrate, publish_check, publish_comment, react, request_review, say, set_labels
+from workflows.rules import checks
+from workflows.rules.approvals import Publication
+from workflows.rules.checks import CheckState
+from workflows.rules.names import DatabaseRow
+from workflows.rules.stages import MigrationState, Stage
+from workflows.story import PublishedCheck, Story, row_key
+
+MOVING = frozenset({MigrationState.READY, MigrationState.RUNNING, MigrationState.HOLDING})
+
+
+class Publishing:
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self._narrator: workflow.ActivityHandle[None] | None = None
+        self._narrated = ""
+        self._shown: dict[str, str] = {}
+
+    async def publish(self) -> None:
+        """Checks first (the plan of record), the roll-up after its rows; then comment and labels."""
+        story = self.story
+        if story.snapshot is None or story.trouble:
+            self._describe()
+            return
+        view = story.view()
+        await self._checks(view)
+        if self._has_something_to_say(view):
+            await self._comment(view)
+        await self._labels()
+        await self._announcements(view)
+        self._describe()
+        await self._keep_narrating(view)
+
+    def _has_something_to_say(self, view: PullRequestView) -> bool:
+        """A pull request without schema changes gets no comment, unless it has one already."""
+        silent = {Stage.NO_CHANGES, Stage.NOT_ENROLLED, Stage.LOOKING}
+        if view.stage is Stage.PLANNING and not view.expected and not self.story.view_shown:
+            return False
+        if view.stage in {Stage.CLOSED, Stage.MERGED} and not self.story.view_shown:
+            return False
+        return view.stage not in silent or bool(self.story.view_shown)
+
+    # ── Checks ──
+
+    async def _checks(self, view: PullRequestView) -> None:
+        story = self.story
+        aggregate = story.aggregate()
+        if story.snapshot is None or aggregate is None:
+            return
+        name = view.protocol.checks.aggregate
+        states = story.row_states()
+        rows = (self._check(row.check_name(name), states[row].state, row, _only(view, row)) for row in view.expected)
+        await asyncio.gather(*rows)
+        published_at = await self._check(name, aggregate, None, view)
+        self._note_publication(view, published_at)
+
+    async def _check(self, name: str, wanted: CheckState, row: DatabaseRow | None, view: PullRequestView) -> str:
+        """Make GitHub show this check in this state; returns GitHub's clock, "" where nothing needed saying or it could not be said."""
+        story = self.story
+        shown = story.checks.get(name)
+        seeded = story.snapshot.shown_generations.get(name, 0) if story.snapshot else 0
+        unfinished = shown is not None and not shown.run.state.completed
+        stale = unfinished and shown is not None and workflow.time() - shown.since > story.timing.supersede_in_progress_after
+        run = checks.next_run(
+            shown.run if shown else None, name=name, head_sha=view.head_sha, wanted=wanted, seeded_generation=seeded, supersede=stale
+        )
+        ask = PublishCheck(ref=story.ref, run=run, row=row, view=view)
+        face = _hash(replace(ask, view=_still(view)))
+        if shown is not None and shown.run == run and self._shown.get(name) == face:
+            return ""
+        if story.snapshot is not None and story.snapshot.state == "closed" and not unfinished:
+            return ""  # only what is in progress is ended: the head may belong to another pull request by now
+        # The generation is fixed before the activity: an attempt that timed out but landed is found, not doubled.
+        same = shown is not None and shown.run == run
+        story.checks[name] = PublishedCheck(run=run, since=shown.since if shown is not None and same else workflow.time())
+        try:
+            published = await workflow.execute_activity(
+                publish_check,
+                ask,
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                retry_policy=timing.TRY_AGAIN,
+            )
+        except ActivityError as trouble:
+            story.trouble = f"check {name}: {trouble.cause}"
+            self._shown.pop(name, None)
+            return ""
+        self._shown[name] = face
+        return published.at
+
+    def _note_publication(self, view: PullRequestView, at: str) -> None:
+        """A digest counts as shown from GitHub's own timestamp of its first publication on this head."""
+        story, digest = self.story, self.story.digest
+        if digest is None or not at or story.campaign is not None:
+            return
+        current = story.publication
+        if current is None or (current.digest, current.head_sha) != (digest, view.head_sha) or story.void_publication:
+            story.void_publication = False
+            story.publish_digest(Publication(digest=digest, head_sha=view.head_sha, at=at))
+
+    # ── Comment, labels, announcements ──
+
+    async def _comment(self, view: PullRequestView) -> None:
+        story = self.story
+        face = _hash(_still(view))
+        if story.view_shown == face and not story.rewrite_comment:
+            return
+        await self.stop_narrating()
+        if await self._try(
+            workflow.execute_activity(
+                publish_comment,
+                PublishComment(view=view),
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                retry_policy=timing.TRY_AGAIN,
+            ),
+            "the comment",
+        ):
+            story.view_shown, story.rewrite_comment = face, False
+
+    async def _labels(self) -> None:
+        story, snapshot = self.story, self.story.snapshot
+        if snapshot is None or snapshot.state == "closed":
+            return
+        wanted = story.labels()
+        there = sorted(set(snapshot.labels) & snapshot.protocol.labels.ours())
+        if wanted in (there, story.labels_shown) and (story.labels_shown is None or wanted == story.labels_shown):
+            return
+        if await self._try(
+            workflow.execute_activity(
+                set_labels,
+                SetLabels(ref=story.ref, wanted=tuple(wanted), protocol=snapshot.protocol),
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                retry_policy=timing.TRY_AGAIN,
+            ),
+            "the labels",
+        ):
+            story.labels_shown = wanted
+
+    async def _announcements(self, view: PullRequestView) -> None:
+        """New comments only where a person must act, and at the end."""
+        campaign = self.story.campaign
+        match view.stage:
+            case Stage.AWAITING_DBA:
+                await self._ask_databases_team(view)
+                await self.announce(Announcement.DETECTED, key=f"detected/{view.digest}/{view.head_sha}")
+            case Stage.FAILED if campaign is not None:
+                await self.announce(Announcement.FAILED, key=f"failed/{campaign.digest}/{campaign.attempt}/{len(campaign.unproven)}")
+            case Stage.COMPLETE if view.runs:
+                await self.announce(Announcement.COMPLETE, key=f"complete/{view.head_sha}")
+            case _:
+                pass
+
+    async def _ask_databases_team(self, view: PullRequestView) -> None:
+        key = f"review/{view.digest}/{view.head_sha}"
+        if key in self.story.said or not view.databases_team:
+            return
+        ask = RequestReview(ref=view.ref, team=view.databases_team)
+        if await self._try(
+            workflow.execute_activity(request_review, ask, start_to_close_timeout=timing.ONE_LOOK, retry_policy=timing.A_FEW_TIMES),
+            "the request for review",
+            troubling=False,
+        ):
+            self.story.note_said(key)
+
+    async def announce(self, announcement: Announcement, *, key: str, text: str = "") -> None:
+        """Say it once per key."""
+        story = self.story
+        if story.snapshot is None or key in story.said:
+            return
+        story.note_said(key)
+        await self._try(
+            workflow.execute_activity(
+                say,
+                Say(ref=story.ref, announcement=announcement, key=key, view=story.view(), text=text),
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                retry_policy=timing.TRY_AGAIN,
+            ),
+            "an announcement",
+            troubling=False,
+        )
+
+    async def answer(self, given: CommandGiven, answer: CommandAnswer) -> None:
+        """A reaction marks a comment's command as handled; a refusal also says why."""
+        if given.door is Door.COMMENT and given.comment_id:
+            await self._try(
+                workflow.execute_activity(
+                    react,
+                    React(ref=self.story.ref, comment_id=given.comment_id, done=answer.done),
+                    start_to_close_timeout=timing.ONE_LOOK,
+                    retry_policy=timing.A_FEW_TIMES,
+                ),
+                "a reaction",
+                troubling=False,
+            )
+        if not answer.done:
+            await self.announce(Announcement.COMMAND_REFUSED, key=f"command/{given.id}", text=answer.text)
+
+    async def _try(self, call: Awaitable[object], what: str, *, troubling: bool = True) -> bool:
+        try:
+            await call
+        except ActivityError as trouble:
+            workflow.logger.warning("%s: could not publish %s: %s", self.story.ref, what, trouble.cause)
+            if troubling:
+                self.story.trouble = f"{what}: {trouble.cause}"
+            return False
+        return True
+
+    # ── Progress and description ──
+
+    async def _keep_narrating(self, view: PullRequestView) -> None:
+        moving = tuple(run.migration_id for run in view.runs if run.state in MOVING)
+        if not moving:
+            await self.stop_narrating()
+        elif self._narrator is None or self._narrator.done():
+            self._narrator = workflow.start_activity(
+                narrate,
+                Narrate(view=view, every_seconds=self.story.timing.narrate_every),
+                start_to_close_timeout=timing.GHOST_RUN,
+                heartbeat_timeout=timing.NARRATOR_HEARTBEAT,
+                retry_policy=timing.TRY_AGAIN,
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            )
+
+    async def stop_narrating(self) -> None:
+        """Only one hand writes the comment: the narrator is cancelled and awaited before we write."""
+        narrator, self._narrator = self._narrator, None
+        if narrator is None or narrator.done():
+            return
+        narrator.cancel()
+        with contextlib.suppress(ActivityError, asyncio.CancelledError):
+            await narrator
+
+    def _describe(self) -> None:
+        """What `temporal workflow describe` and `list --query` show."""
+        story = self.story
+        stage = story.stage()
+        clusters = sorted({one.target.cluster for one in story.migrations()} | {target.cluster for target in story.completed_targets})
+        workflow.upsert_search_attributes(
+            [
+                addresses.SCHEMA_STATE.value_set(stage.value),
+                addresses.REPOSITORY.value_set(story.ref.repository),
+                addresses.PULL_REQUEST.value_set(str(story.ref)),
+                addresses.CLUSTERS.value_set(clusters),
+            ]
+        ) if self._shown.get("") != f"{stage} {clusters}" else None
+        self._shown[""] = f"{stage} {clusters}"
+        workflow.set_current_details(story.in_words())
+
+
+def _only(view: PullRequestView, row: DatabaseRow) -> PullRequestView:
+    """What the check of one database needs to know."""
+    return replace(
+        view,
+        plans=tuple(plan for plan in view.plans if plan.row == row),
+        runs=tuple(run for run in view.runs if run.migration.target.row == row),
+        row_states={row_key(row): view.row_states[row_key(row)]} if row_key(row) in view.row_states else {},
+        answers=(),
+    )
+
+
+def _still(view: PullRequestView) -> PullRequestView:
+    """The view without what moves by itself (progress), so that only news is published."""
+    return replace(view, runs=tuple(replace(run, progress=type(run.progress)()) for run in view.runs))
+
+
+def _hash(thing: object) -> str:
+    return hashlib.sha256(repr(thing).encode()).hexdigest()

@@ -1,0 +1,253 @@
+"""One pull request's story: plan, owner, DBA, migrate, prove, tell.
+
+The only writer of the pull request's labels, sticky comment and checks. Handlers append; the loop decides, and it decides from what
+GitHub says now.
+"""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from workflows import orders, timing
+from workflows.commanding import obey
+from workflows.messages import (
+    Announcement,
+    CommandAnswer,
+    CommandGiven,
+    Door,
+    MigrationMoved,
+    MigrationOrder,
+    PullRequestView,
+    ReadPullRequest,
+    Rerequested,
+    Woke,
+)
+from workflows.needs import read_pull_request, wake_pull_request
+from workflows.planning import Planning
+from workflows.publishing import Publishing
+from workflows.rules import commands
+from workflows.rules.plan import Refusal
+from workflows.rules.stages import MigrationState, Stage
+from workflows.story import HANDLED_KEPT, Message, Story
+
+
+@workflow.defn
+class PullRequest:
+    @workflow.init
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.commands: list[CommandGiven] = []
+        self.planning = Planning(story)
+        self.publishing = Publishing(story)
+        self.last_look = 0.0
+
+    @workflow.run
+    async def run(self, _story: Story) -> str:
+        while True:
+            await self.look()  # a delivery only wakes us; what GitHub says now is the truth
+            await self.obey_commands()  # comments, command line and buttons: one vocabulary, one path
+            self.plan()  # live → test merge, for every expected database
+            await self.begin_campaign()  # the owner's and the DBA's approval, of this very plan
+            await self.migrate()  # environments in order, clusters in parallel, one gh-ost per topology
+            await self.release_cut_overs()  # while approvals still hold
+            self.prove()  # the live schema is diffed again and must be clean
+            await self.publishing.publish()  # labels, comment and checks follow from the story
+            if self.over:
+                return await self.tell_the_end()
+            await self.news()
+
+    # ── What may arrive ──
+
+    @workflow.signal
+    def hear(self, message: Message) -> None:
+        self.story.inbox.append(message)
+
+    @workflow.update
+    def command(self, given: CommandGiven) -> str:
+        """Accepted means: it will be decided upon; ask the query `answer` for the verdict."""
+        if given.id not in self.story.handled:
+            self.story.inbox.append(given)
+        return given.id
+
+    @command.validator
+    def _command_is_understood(self, given: CommandGiven) -> None:
+        if isinstance(parsed := commands.parse(given.line), Refusal):
+            raise ApplicationError(f"{parsed.what} {parsed.next}", type=parsed.code)
+
+    @workflow.query
+    def answer(self, command_id: str) -> CommandAnswer | None:
+        return next((one for one in self.story.answers if one.id == command_id), None)
+
+    @workflow.query
+    def order(self, migration_id: str) -> MigrationOrder:
+        return self.story.order(migration_id, workflow.info().workflow_id)
+
+    @workflow.query
+    def view(self) -> PullRequestView | None:
+        return self.story.view() if self.story.snapshot else None
+
+    # ── The steps ──
+
+    async def look(self) -> None:
+        """Take in what was heard, then read the pull request as GitHub shows it now."""
+        story = self.story
+        if story.snapshot is not None and not story.inbox and not self._look_is_due:
+            return
+        await self._space_looks()
+        self._drain_inbox()
+        people = tuple(given.actor for given in self.commands)
+        ask = ReadPullRequest(ref=story.ref, comment_cursor=story.comment_cursor, people=people)
+        try:
+            snapshot = await workflow.execute_activity(
+                read_pull_request,
+                ask,
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                retry_policy=timing.TRY_AGAIN,
+            )
+        except ActivityError as trouble:
+            story.trouble = str(trouble.cause)
+            return
+        finally:
+            self.last_look = workflow.time()
+        story.trouble = ""
+        twins_before = story.snapshot.twins if story.snapshot else ()
+        voided = story.take(snapshot)
+        if voided:
+            await self.publishing.announce(Announcement.APPROVALS_VOID, key=f"void/{snapshot.head_sha}/{snapshot.base_ref}", text=voided)
+        self.commands += [one for one in snapshot.commands if one.id not in story.handled]
+        for number in sorted(set(snapshot.twins) ^ set(twins_before)):
+            await self._wake_twin(number)
+
+    async def obey_commands(self) -> None:
+        """Oldest first; each is answered once, whatever door it came through."""
+        todo, self.commands = self.commands, []
+        if self.story.trouble:  # nobody's authority could be asked: keep them for the next look
+            self.commands = todo
+            return
+        for given in todo:
+            if given.id in self.story.handled:
+                continue
+            self.story.handled = [*self.story.handled, given.id][-HANDLED_KEPT:]
+            answer = await obey(self.story, given)
+            self.story.remember(answer)
+            await self.publishing.answer(given, answer)
+
+    def plan(self) -> None:
+        """A new head, base, enrolment or request makes a new plan; running work is not disturbed."""
+        story = self.story
+        if story.trouble or not story.open or story.planned_for == story.plan_key():
+            return
+        if story.campaign is not None and not story.retire_campaign():
+            return
+        self.planning.start()
+
+    async def begin_campaign(self) -> None:
+        """Everything that was asked for is there: fix what runs, in which order, and who approved it."""
+        if self.story.trouble or self.story.campaign is not None or self.story.stage() is not Stage.QUEUED:
+            return
+        self.story.begin_campaign()
+
+    async def migrate(self) -> None:
+        """Hand the current environment's migrations to their queues; take them back when the pull request was closed."""
+        story, campaign = self.story, self.story.campaign
+        if story.trouble or campaign is None:
+            return
+        if story.snapshot is not None and story.snapshot.state == "closed":
+            await orders.cancel(campaign, reason="the pull request was closed")
+            return
+        if campaign.environment is None or campaign.enqueued or campaign.failed or campaign.proving:
+            return
+        if story.campaign_approvals().both and not (story.snapshot and story.snapshot.twins):
+            campaign.enqueued = True
+            await orders.enqueue(campaign, requester=workflow.info().workflow_id)
+
+    async def release_cut_overs(self) -> None:
+        """A migration that holds its cut-over is let go while both approvals hold and nobody asked to wait."""
+        story, campaign = self.story, self.story.campaign
+        if story.trouble or campaign is None or story.held_by:
+            return
+        if story.campaign_approvals().both:
+            await orders.release(campaign)
+        elif campaign.has(MigrationState.HOLDING):
+            await self.publishing.announce(Announcement.HELD, key=f"held/{campaign.digest}/{campaign.attempt}")
+
+    def prove(self) -> None:
+        """An environment that ran is diffed again; only a clean diff lets the next one start."""
+        campaign = self.story.campaign
+        if campaign is not None and campaign.environment_ran and not campaign.proving and not campaign.proved_at:
+            self.planning.prove()
+
+    @property
+    def over(self) -> bool:
+        """Nothing is left to happen to this pull request, as far as GitHub has told."""
+        if self.story.inbox or self.commands or self.planning.busy or self.story.trouble:
+            return False
+        return self.story.stage() in {Stage.MERGED, Stage.CLOSED, Stage.NO_CHANGES, Stage.NOT_ENROLLED}
+
+    async def tell_the_end(self) -> str:
+        stage = self.story.stage()
+        if stage is Stage.MERGED:
+            await orders.tell_merged(self.story)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self.story.one_line()
+
+    async def news(self) -> None:
+        """Sleep until something was heard, planned or proven, or the next look is due by itself."""
+        due = self.story.timing.look_again_after_trouble if self.story.trouble else self.story.timing.look_again
+        try:
+            await workflow.wait_condition(
+                lambda: bool(self.story.inbox or self.commands) or self.planning.take_news() or self._should_renew, timeout=due
+            )
+        except TimeoutError:
+            self.last_look = 0.0
+        if self._should_renew and not self.planning.busy:
+            await self.publishing.stop_narrating()
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            self.story.inbox += self.commands
+            workflow.continue_as_new(self.story)
+
+    # ── Small mechanics ──
+
+    @property
+    def _should_renew(self) -> bool:
+        return workflow.info().is_continue_as_new_suggested() and not self.planning.busy
+
+    @property
+    def _look_is_due(self) -> bool:
+        return bool(self.story.trouble) or self.last_look == 0.0
+
+    async def _space_looks(self) -> None:
+        """The first wake-up acts at once; after that one snapshot every few seconds, however many deliveries there are."""
+        wait = self.last_look + self.story.timing.snapshot_spacing - workflow.time()
+        if self.last_look and wait > 0:
+            await workflow.sleep(wait)
+
+    def _drain_inbox(self) -> None:
+        heard, self.story.inbox[:] = list(self.story.inbox), []
+        for message in heard:
+            match message:
+                case MigrationMoved():
+                    self.story.moved(message)
+                case CommandGiven():
+                    self.commands.append(message)
+                case Rerequested(identifier=identifier) if identifier:
+                    self.commands.append(CommandGiven(id=f"button/{message.guid}", actor=message.actor, line=identifier, door=Door.BUTTON))
+                case Rerequested():
+                    self.story.plan_again()
+                case Woke():
+                    pass
+
+    async def _wake_twin(self, number: int) -> None:
+        """The other pull request with this head must learn of it (or of its end) too; a failure only delays that."""
+        other = Woke(ref=self.story.ref.sibling(number), reason="shared head")
+        try:
+            await asyncio.wait_for(
+                workflow.execute_activity(
+                    wake_pull_request, other, start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.A_FEW_TIMES
+                ),
+                timeout=timing.ONE_LOOK.total_seconds(),
+            )
+        except (ActivityError, TimeoutError):
+            workflow.logger.warning("could not wake %s, which shares this head", other.ref)

@@ -1,0 +1,528 @@
+"""One table on one shard: pre-flight, run, verify, release, prove, record.
+
+The schema is the truth: exit codes and events are hints, what the table looks like on its primary decides. The cut-over is always held,
+and released here after the data was looked at, on the requester's word that the approvals still hold.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import assert_never
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from workflows import addresses, needs, timing
+from workflows.messages import (
+    Abort,
+    AbortGhost,
+    Applied,
+    AuditRecord,
+    CheckRelease,
+    Comparison,
+    DirectDone,
+    Fence,
+    FenceVerdict,
+    GhostEvent,
+    GhostRun,
+    GhostSeen,
+    GhostStopped,
+    Hold,
+    LetGo,
+    MigrationMoved,
+    MigrationOrder,
+    OrderRef,
+    Preflight,
+    PreflightVerdict,
+    PrimaryIdentity,
+    Proof,
+    Prove,
+    Quarantined,
+    Release,
+    RunDirect,
+    SpawnGhost,
+    Verification,
+    Verify,
+    WatchGhost,
+)
+from workflows.orders import signal
+from workflows.rules.names import HeadSha, quarantine_name
+from workflows.rules.plan import ChangeKind, Strategy
+from workflows.rules.stages import MigrationState
+from workflows.timing import Timing
+
+MigrationMessage = Release | Hold | Abort
+
+
+@dataclass(frozen=True)
+class MigrationWork:
+    """The input: where the order can be read, and for which queue this runs."""
+
+    order: OrderRef
+    queue: str
+    timing: Timing = field(default_factory=Timing)
+
+
+class Stopped(Exception):  # noqa: N818  (not an error: a verdict that ends the run early)
+    """The run ends without the change. changed: the live table is not what was approved."""
+
+    def __init__(self, detail: str, *, state: MigrationState = MigrationState.FAILED, changed: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.state = state
+        self.changed = changed
+
+
+@workflow.defn
+class TableMigration:
+    @workflow.init
+    def __init__(self, work: MigrationWork) -> None:
+        self.work = work
+        self.timing = work.timing
+        self.released: Release | None = None
+        self.aborted: Abort | None = None
+        self.verification: Verification | None = None
+        self.state = MigrationState.READY
+        self.detail = ""
+        self.quarantined_as = ""
+        self.order: MigrationOrder | None = None
+        self.started_at = workflow.time()
+
+    @workflow.run
+    async def run(self, work: MigrationWork) -> MigrationMoved:
+        order = self.order = await self.read_order(work.order)
+        await self.tell(order, MigrationState.READY)
+        verdict = await self.carry_out(order)
+        await self.record(order, verdict)
+        await self.settle(order, verdict)
+        return verdict
+
+    async def carry_out(self, order: MigrationOrder) -> MigrationMoved:
+        try:
+            primary = await self.preflight(order)
+            await self.tell(order, MigrationState.RUNNING)
+            old_table = await self.run_by_strategy(order, primary)
+            await self.prove(order, primary, old_table)
+        except Stopped as stop:
+            return self.moved(order, stop.state, detail=stop.detail, changed=stop.changed)
+        except ActivityError as trouble:
+            return self.moved(order, MigrationState.FAILED, detail=f"{trouble.cause or trouble}")
+        return self.moved(order, MigrationState.COMPLETE)
+
+    async def run_by_strategy(self, order: MigrationOrder, primary: PrimaryIdentity) -> str:
+        """Returns the name under which the original is kept, "" where there is none."""
+        match order.migration.strategy:
+            case Strategy.GH_OST:
+                return await GhostStory(self, order, primary).run()
+            case Strategy.DIRECT | Strategy.INSTANT:
+                return await self.run_direct(order, primary)
+            case Strategy.MANUAL:
+                raise Stopped("This statement is for a person to run: skeebot does not know it to be safe.")
+            case _:
+                assert_never(order.migration.strategy)
+
+    # ── What may arrive ──
+
+    @workflow.signal
+    def hear(self, message: MigrationMessage) -> None:
+        """Only words for this very migration count; a hold takes a release back, an abort is final."""
+        if message.migration_id != self.work.order.migration_id:
+            return
+        match message:
+            case Release():
+                self.released = message
+            case Hold():
+                self.released = None
+            case Abort():
+                self.aborted = self.aborted or message
+
+    @workflow.query
+    def standing(self) -> MigrationMoved:
+        order = self.order
+        name = self.work.order.migration_id
+        return self.moved(order, self.state, detail=self.detail) if order else MigrationMoved(migration_id=name, state=self.state)
+
+    # ── The steps ──
+
+    async def read_order(self, ref: OrderRef) -> MigrationOrder:
+        return await workflow.execute_activity(
+            needs.read_order, ref, start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.TRY_AGAIN
+        )
+
+    async def preflight(self, order: MigrationOrder) -> PrimaryIdentity:
+        """Right before the start, on the primary. A bad moment is waited out; a changed table stops."""
+        give_up_at = workflow.time() + self.timing.retry_preflight_limit
+        while True:
+            self.stop_if_aborted()
+            verdict = await workflow.execute_activity(
+                needs.preflight, Preflight(order=order), start_to_close_timeout=timing.ONE_LOOK, retry_policy=timing.A_FEW_TIMES
+            )
+            if verdict.primary is not None and verdict.refusal is None:
+                return verdict.primary
+            reason = _words(verdict)
+            if not verdict.retry or workflow.time() >= give_up_at:
+                raise Stopped(reason, changed=verdict.changed)
+            await self.tell(order, MigrationState.READY, detail=reason)
+            await self.wait(self.timing.retry_preflight)
+
+    async def run_direct(self, order: MigrationOrder, primary: PrimaryIdentity) -> str:
+        """Returns the name under which a dropped table is kept ("" where nothing was renamed)."""
+        quarantine = ""
+        if order.migration.kind is ChangeKind.DROP_TABLE:
+            quarantine = quarantine_name(order.migration.target.table, workflow.now().strftime("%Y%m%d%H%M%S"))
+        done: DirectDone = await workflow.execute_activity(
+            needs.run_direct,
+            RunDirect(order=order, primary=primary, quarantine_as=quarantine),
+            start_to_close_timeout=timing.DIRECT_RUN,
+            heartbeat_timeout=timing.HEARTBEAT,
+            retry_policy=timing.A_FEW_TIMES,
+        )
+        if done.refusal is not None:
+            raise Stopped(f"{done.refusal.what} {done.refusal.next}")
+        self.quarantined_as = quarantine
+        await self.audit(
+            order,
+            "direct ddl ran",
+            {"gtid_executed": done.gtid_executed, "quarantined_as": quarantine, "restore": ";\n".join(done.restore)},
+        )
+        return quarantine
+
+    async def prove(self, order: MigrationOrder, primary: PrimaryIdentity, old_table: str) -> None:
+        proof = await self.proof(order, primary, old_table)
+        if not proof.done:
+            raise Stopped(f"The statement ran, but the live table is not what was approved: {proof.detail}")
+        await self.audit(order, "proven", {"gtid_executed": proof.gtid_executed, "detail": proof.detail})
+
+    async def proof(self, order: MigrationOrder, primary: PrimaryIdentity, old_table: str) -> Proof:
+        return await workflow.execute_activity(
+            needs.prove,
+            Prove(order=order, primary=primary, old_table=old_table),
+            start_to_close_timeout=timing.ONE_LOOK,
+            retry_policy=timing.A_FEW_TIMES,
+        )
+
+    async def record(self, order: MigrationOrder, verdict: MigrationMoved) -> None:
+        facts = {
+            "target": str(order.migration.target),
+            "statement": order.migration.statement,
+            "digest": order.digest,
+            "approved_by": ", ".join(order.approved_by),
+            "pull_request": f"{order.repository}#{order.pull_request}" if order.repository else "by hand",
+            "detail": verdict.detail,
+            "rows_compared": str(verdict.rows_compared),
+        }
+        await self.audit(order, verdict.state.value, facts)
+
+    async def settle(self, order: MigrationOrder, verdict: MigrationMoved) -> None:
+        """The queue hears what outlives this history before it hears that its turn is free."""
+        target = order.migration.target
+        if verdict.state is MigrationState.COMPLETE:
+            if order.repository:
+                applied = Applied(
+                    target=target,
+                    repository=order.repository,
+                    pull_request=order.pull_request,
+                    head_sha=HeadSha(order.head_sha),
+                    statement=order.migration.statement,
+                )
+                await signal(self.work.queue, applied)
+            if self.quarantined_as:
+                now = workflow.now()
+                kept = Quarantined(
+                    target=target,
+                    name=self.quarantined_as,
+                    created_at=now.isoformat(),
+                    drop_after=(now + timedelta(days=order.quarantine_days)).isoformat(),
+                )
+                await signal(self.work.queue, kept)
+        await signal(order.requester, verdict)
+        await signal(self.work.queue, verdict)
+
+    # ── Small mechanics ──
+
+    def moved(self, order: MigrationOrder, state: MigrationState, *, detail: str = "", changed: bool = False) -> MigrationMoved:
+        return MigrationMoved(
+            migration_id=order.migration_id,
+            state=state,
+            detail=detail[:4000],
+            rows_compared=self.verification.rows if self.verification else 0,
+            seconds=workflow.time() - self.started_at,
+            quarantined_as=self.quarantined_as,
+            changed=changed,
+        )
+
+    async def tell(self, order: MigrationOrder, state: MigrationState, *, detail: str = "") -> None:
+        """The requester hears of every change, once."""
+        if (state, detail) == (self.state, self.detail) and state is not MigrationState.READY:
+            return
+        self.state, self.detail = state, detail
+        workflow.set_current_details(f"{order.migration.target}: {state.value} {detail}\n\n{order.migration.statement}")
+        await signal(order.requester, self.moved(order, state, detail=detail))
+
+    @property
+    def must_stop(self) -> bool:
+        return self.aborted is not None
+
+    def stop_if_aborted(self) -> None:
+        if self.aborted is not None:
+            raise Stopped(f"Aborted by {self.aborted.by}: {self.aborted.reason}", state=MigrationState.CANCELLED)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait, but not through an abort."""
+        try:
+            await workflow.wait_condition(lambda: self.aborted is not None, timeout=seconds)
+        except TimeoutError:
+            return
+
+    async def audit(self, order: MigrationOrder, what: str, facts: dict[str, str]) -> None:
+        await workflow.execute_activity(
+            needs.record,
+            AuditRecord(at=workflow.now().isoformat(), what=what, migration_id=order.migration_id, facts=facts),
+            start_to_close_timeout=timing.ONE_QUERY,
+            retry_policy=timing.TRY_AGAIN,
+        )
+
+
+class GhostStory:
+    """One gh-ost from its start to its swap: copy, hold, verify, release; whatever dies in between is fenced before anything goes on."""
+
+    def __init__(self, migration: TableMigration, order: MigrationOrder, primary: PrimaryIdentity) -> None:
+        self.migration = migration
+        self.timing = migration.timing
+        self.order = order
+        self.primary = primary
+        self.starts = 0
+        self.attempts = 0
+        self.verified_at = 0.0
+
+    async def run(self) -> str:
+        """Returns the name under which gh-ost left the original."""
+        run = await self.spawn(resume=False)
+        seen = await self.watch(run, after_event=0)
+        while True:
+            match seen.event:
+                case GhostEvent.HOLDING:
+                    await self.release_when_allowed(run, seen.event_number)
+                    seen = await self.watch(run, after_event=seen.event_number)
+                case GhostEvent.SUCCEEDED:
+                    return run.old_table
+                case GhostEvent.FAILED:
+                    if await self.swapped(run):
+                        return run.old_table
+                    raise Stopped(f"gh-ost stopped: {seen.detail}")
+                case GhostEvent.VANISHED:
+                    if await self.swapped(run):
+                        return run.old_table
+                    run = await self.recover(run)
+                    seen = await self.watch(run, after_event=0)
+
+    async def spawn(self, *, resume: bool) -> GhostRun:
+        self.starts += 1
+        mark = hashlib.sha256(self.order.migration_id.encode()).hexdigest()[:16]
+        ask = SpawnGhost(run_id=f"{mark}-{self.starts}", order=self.order, primary=self.primary, resume=resume)
+        return await workflow.execute_activity(
+            needs.spawn_ghost,
+            ask,
+            task_queue=addresses.RUNNER,
+            start_to_close_timeout=timing.ONE_LOOK,
+            schedule_to_start_timeout=timing.SPAWN_PATIENCE,
+            retry_policy=timing.A_FEW_TIMES,
+        )
+
+    def watching(self, run: GhostRun, after_event: int) -> workflow.ActivityHandle[GhostSeen]:
+        return workflow.start_activity(
+            needs.watch_ghost,
+            WatchGhost(run=run, order=self.order, after_event=after_event),
+            task_queue=addresses.runner_watch(run.host),
+            start_to_close_timeout=timing.GHOST_RUN,
+            schedule_to_start_timeout=timing.RUNNER_PATIENCE,
+            heartbeat_timeout=timing.HEARTBEAT,
+            retry_policy=timing.TRY_AGAIN,
+        )
+
+    async def watch(self, run: GhostRun, *, after_event: int) -> GhostSeen:
+        """The next event, unless somebody aborts first."""
+        watching = self.watching(run, after_event)
+        await workflow.wait_condition(lambda: watching.done() or self.migration.must_stop)
+        if self.migration.must_stop and not watching.done() and not await self.abort(run):
+            watching.cancel()
+            self.migration.stop_if_aborted()
+        try:
+            return await watching
+        except ActivityError:
+            return GhostSeen(event=GhostEvent.VANISHED, event_number=after_event, detail=f"the runner {run.host} does not answer")
+
+    async def release_when_allowed(self, run: GhostRun, event_number: int) -> None:
+        """gh-ost holds: compare the tables, wait for the requester's word, look at the primary once more, let go."""
+        migration, order = self.migration, self.order
+        migration.released = None
+        self.attempts += 1
+        if self.attempts > 1:
+            await migration.wait(self.timing.release_back_off * min(2 ** (self.attempts - 2), 40))
+        watching = self.watching(run, event_number)
+        try:
+            while not watching.done():
+                if not self.verified_lately and not await self.verify(run, watching):
+                    continue
+                migration.stop_if_aborted()
+                await migration.tell(order, MigrationState.HOLDING, detail=self.why_held)
+                await self.wait_for_release(watching)
+                if migration.released is None or not self.verified_lately:
+                    continue
+                if await self.data_allows_release():
+                    await self.let_go(run)
+                    return
+        except Stopped:
+            if not await self.abort(run, keep=self.differs):
+                raise
+        finally:
+            watching.cancel()
+
+    @property
+    def verified_lately(self) -> bool:
+        """A comparison ages: the writes after it are not covered (SAFETY §S5)."""
+        verification = self.migration.verification
+        return verification is not None and workflow.time() - self.verified_at < self.timing.verification_is_fresh_for
+
+    @property
+    def differs(self) -> bool:
+        verification = self.migration.verification
+        return verification is not None and verification.outcome is Comparison.DIFFERENT
+
+    @property
+    def why_held(self) -> str:
+        verification = self.migration.verification
+        if verification is None:
+            return ""
+        if verification.outcome is Comparison.UNPROVEN:
+            return f"The comparison could not prove every row: {verification.detail} A DBA decides: `.skeefree cut-over`."
+        return ""
+
+    async def verify(self, run: GhostRun, watching: workflow.ActivityHandle[GhostSeen]) -> bool:
+        """Returns whether there is a verdict that lets the run go on; False when gh-ost had news meanwhile."""
+        comparing = workflow.start_activity(
+            needs.verify,
+            Verify(order=self.order, primary=self.primary, ghost_table=run.ghost_table),
+            start_to_close_timeout=timing.VERIFICATION,
+            heartbeat_timeout=timing.HEARTBEAT,
+            retry_policy=timing.A_FEW_TIMES,
+        )
+        await workflow.wait_condition(lambda: comparing.done() or watching.done() or self.migration.must_stop)
+        if not comparing.done():
+            comparing.cancel()
+            self.migration.stop_if_aborted()
+            return False
+        verification = self.migration.verification = await comparing
+        self.verified_at = workflow.time()
+        if verification.outcome is Comparison.DIFFERENT:
+            raise Stopped(
+                f"The copy differs from the original, so nothing was swapped: {verification.detail} "
+                f"Both tables are kept; look at {run.ghost_table} before it is dropped."
+            )
+        return True
+
+    async def wait_for_release(self, watching: workflow.ActivityHandle[GhostSeen]) -> None:
+        migration = self.migration
+        await workflow.wait_condition(lambda: self.word_is_given or watching.done() or migration.must_stop)
+        migration.stop_if_aborted()
+
+    @property
+    def word_is_given(self) -> bool:
+        """An unproven comparison takes a DBA's own word."""
+        released, verification = self.migration.released, self.migration.verification
+        if released is None or verification is None:
+            return False
+        if verification.outcome is Comparison.UNPROVEN and not released.accept_unproven:
+            self.migration.released = None
+            return False
+        return True
+
+    async def data_allows_release(self) -> bool:
+        migration = self.migration
+        verdict: PreflightVerdict = await workflow.execute_activity(
+            needs.check_release,
+            CheckRelease(order=self.order, primary=self.primary),
+            start_to_close_timeout=timing.ONE_LOOK,
+            retry_policy=timing.A_FEW_TIMES,
+        )
+        if verdict.refusal is None and verdict.primary is not None:
+            return migration.released is not None
+        if verdict.changed:
+            raise Stopped(_words(verdict), changed=True)
+        await migration.tell(self.order, MigrationState.HOLDING, detail=_words(verdict))
+        await migration.wait(self.timing.release_back_off)
+        return False
+
+    async def let_go(self, run: GhostRun) -> None:
+        released = self.migration.released
+        token = hashlib.sha256(f"{self.order.migration_id}/{run.run_id}/{self.attempts}".encode()).hexdigest()
+        await self.migration.audit(
+            self.order,
+            "cut-over released",
+            {"by": released.by if released else "", "rows_compared": self._rows(), "attempt": str(self.attempts)},
+        )
+        await workflow.execute_activity(
+            needs.let_go,
+            LetGo(run=run, order=self.order, token=token),
+            task_queue=addresses.runner_control(run.host),
+            start_to_close_timeout=timing.ONE_QUERY,
+            schedule_to_start_timeout=timing.RUNNER_PATIENCE,
+            retry_policy=timing.A_FEW_TIMES,
+        )
+        self.migration.released = None
+        await self.migration.tell(self.order, MigrationState.RUNNING, detail="cutting over")
+
+    def _rows(self) -> str:
+        return str(self.migration.verification.rows) if self.migration.verification else "0"
+
+    async def swapped(self, run: GhostRun) -> bool:
+        """A crash after the swap looks like a failure: the schema itself decides."""
+        proof = await self.migration.proof(self.order, self.primary, run.old_table)
+        return proof.done
+
+    async def abort(self, run: GhostRun, *, keep: bool = False) -> bool:
+        """Stop gh-ost before its swap. True: the swap was faster, so the change is live and the run goes on to be proven."""
+        aborted = self.migration.aborted
+        reason = aborted.reason if aborted else "the comparison or the primary forbids the swap"
+        stopped: GhostStopped = await workflow.execute_activity(
+            needs.abort_ghost,
+            AbortGhost(run=run, order=self.order, reason=reason, keep=keep),
+            task_queue=addresses.runner_control(run.host),
+            start_to_close_timeout=timing.ONE_LOOK,
+            schedule_to_start_timeout=timing.RUNNER_PATIENCE,
+            retry_policy=timing.TRY_AGAIN,
+        )
+        if not stopped.dead:
+            raise Stopped(f"gh-ost on {run.host} (pid {run.pid}) could not be stopped: {stopped.detail} Stop it there by hand.")
+        if stopped.swapped:
+            self.migration.aborted = None
+        return stopped.swapped
+
+    async def recover(self, run: GhostRun) -> GhostRun:
+        """Fence first (SAFETY §S2): resume only what is proven dead, start clean what is cut off, else a person decides."""
+        ask = Fence(run=run, order=self.order, primary=self.primary)
+        try:
+            verdict: FenceVerdict = await workflow.execute_activity(
+                needs.fence,
+                ask,
+                task_queue=addresses.runner_control(run.host),
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_start_timeout=timing.RUNNER_PATIENCE,
+                retry_policy=timing.A_FEW_TIMES,
+            )
+        except ActivityError:
+            verdict = await workflow.execute_activity(
+                needs.fence_at_database, ask, start_to_close_timeout=timing.ONE_LOOK, retry_policy=timing.A_FEW_TIMES
+            )
+        if not verdict.fenced:
+            raise Stopped(
+                f"gh-ost on {run.host} (pid {run.pid}) is gone without a word and could not be proven dead: {verdict.detail} "
+                "See that it is stopped there, then comment `.skeefree retry-migration`."
+            )
+        self.migration.verification = None
+        return await self.spawn(resume=verdict.resumable)
+
+
+def _words(verdict: PreflightVerdict) -> str:
+    refusal = verdict.refusal
+    return f"{refusal.what} {refusal.next}" if refusal else "The pre-flight gave no primary."
