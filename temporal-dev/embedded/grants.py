@@ -96,7 +96,11 @@ GHOST = Account(
             "gh-ost's own list; it looks for these very words in SHOW GRANTS, and for the schema's name unescaped",
             as_written=True,
         ),
-        Right(("REPLICATION CLIENT", "REPLICATION SLAVE"), "*.*", "reads the binary log as a replica does"),
+        Right(
+            ("REPLICATION CLIENT", "REPLICATION SLAVE"),
+            "*.*",
+            "reads the binary log as a replica does; with --assume-rbr it need not restart replication, which would take more",
+        ),
         Right(
             ("SELECT",),
             "performance_schema.setup_instruments",
