@@ -1,0 +1,236 @@
+"""What the command line does, once its words are read: every answer ends in an exit code (0 done, 1 failed or changes, 2 refused)."""
+
+import asyncio
+import getpass
+import json
+import re
+import shlex
+import sys
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from temporalio.client import WorkflowFailureError, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.errors import NeedsHuman, TryAgain
+from activities.narrate import progress_of
+from activities.orders import queue_standing
+from activities.settings import Settings
+from activities.skeema.local import run_local_diff
+from activities.temporal import connect, ensure_registry
+from workflows import addresses
+from workflows.by_hand import ByHand
+from workflows.messages import CommandGiven, Door, PlanStatement, RunByHand, Woke
+from workflows.pull_request import PullRequest
+from workflows.registry import Registry
+from workflows.rules import commands
+from workflows.rules.commands import AddRepository, MapRepository, SetAutorun
+from workflows.rules.names import Login, PullRequestRef
+from workflows.rules.plan import Refusal
+from workflows.rules.stages import MigrationState
+from workflows.story import Story
+
+DONE, FAILED, REFUSED = 0, 1, 2
+
+out = Console()
+err = Console(stderr=True)
+
+_PULL_REQUEST_URL = re.compile(r"(?:https?://[^/]+/)?(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)(?:/pull/|#)(?P<number>\d+)/?")
+
+
+def read_pull_request_url(text: str) -> PullRequestRef:
+    """`https://github.com/o/r/pull/1` or `o/r#1`. Errors: NeedsHuman."""
+    found = _PULL_REQUEST_URL.fullmatch(text.strip())
+    if found is None:
+        raise NeedsHuman(f"{text!r} is not a pull request: write https://github.com/owner/name/pull/1 or owner/name#1.")
+    return PullRequestRef(owner=found["owner"], repo=found["repo"], number=int(found["number"]))
+
+
+async def start_pull_request(settings: Settings, url: str) -> int:
+    """What a webhook would have done."""
+    ref = read_pull_request_url(url)
+    client = await connect(settings.temporal)
+    await client.start_workflow(
+        PullRequest.run,
+        Story(ref=ref),
+        id=addresses.pull_request(ref),
+        task_queue=addresses.CONTROL,
+        start_signal="hear",
+        start_signal_args=[Woke(ref=ref, reason="started by hand")],
+    )
+    out.print(f"{ref} is looked at: workflow {addresses.pull_request(ref)}")
+    return DONE
+
+
+async def change_registry(settings: Settings, line: str) -> int:
+    """add-repo, repo-map, repo-autorun."""
+    parsed = commands.parse(line, prefix="starter.py")
+    if isinstance(parsed, Refusal):
+        return _refuse(f"{parsed.what} {parsed.next}")
+    if not isinstance(parsed, AddRepository | MapRepository | SetAutorun):
+        return _refuse(f"`{parsed.kind}` is for a pull request: starter.py command <pull request> {line}")
+    client = await connect(settings.temporal)
+    await ensure_registry(client)
+    try:
+        enrolment = await client.get_workflow_handle(addresses.REGISTRY).execute_update(Registry.change, parsed)
+    except WorkflowUpdateFailedError as wrong:
+        return _refuse(str(wrong.cause))
+    table = Table(
+        "Directory", "Environment", "Database", "Cluster", "Schema", title=f"{enrolment.repository}: owners @{enrolment.owner_team}"
+    )
+    for one in enrolment.directories:
+        table.add_row(one.path, one.environment, one.database, one.cluster, one.schema)
+    out.print(table)
+    return DONE
+
+
+async def tell_pull_request(settings: Settings, url: str, line: str, login: str, patience: float = 60.0) -> int:
+    """One command to a pull request's workflow, decided on the same path as a comment; waits for the verdict and shows it."""
+    ref = read_pull_request_url(url)
+    parsed = commands.parse(line, prefix=f"starter.py command {url}")
+    if isinstance(parsed, Refusal):
+        return _refuse(f"{parsed.what} {parsed.next}")
+    client = await connect(settings.temporal)
+    handle = client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(ref))
+    given = CommandGiven(id=f"cli/{uuid.uuid4()}", actor=Login(login), line=line, door=Door.COMMAND_LINE)
+    try:
+        await handle.execute_update(PullRequest.command, given, id=given.id)
+        async with asyncio.timeout(patience):
+            while (answer := await handle.query(PullRequest.answer, given.id)) is None:
+                await asyncio.sleep(0.3)
+    except RPCError as wrong:
+        if wrong.status is RPCStatusCode.NOT_FOUND:
+            return _refuse(f"Nothing is known of {ref}. Type `starter.py start {url}` first.")
+        raise
+    except WorkflowUpdateFailedError as wrong:
+        return _refuse(str(wrong.cause))
+    except TimeoutError:
+        return _refuse(f"Accepted as {given.id}, but not decided within {patience:.0f} s; `starter.py status` shows what goes on.")
+    (out if answer.done else err).print(answer.text, markup=False)
+    return DONE if answer.done else REFUSED
+
+
+async def run_migration(settings: Settings, ask: PlanStatement, *, allow_unsafe: bool) -> int:
+    """One statement by hand, through the same queue; progress as it happens."""
+    client = await connect(settings.temporal)
+    name = str(uuid.uuid4())
+    handle = await client.start_workflow(
+        ByHand.run,
+        RunByHand(name=name, ask=ask, actor=Login(getpass.getuser()), allow_unsafe=allow_unsafe),
+        id=addresses.by_hand(name),
+        task_queue=addresses.CONTROL,
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+    )
+    waiting = asyncio.create_task(handle.result())
+    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), console=err) as bars:
+        tasks: dict[str, TaskID] = {}
+        while not waiting.done():
+            await asyncio.wait({waiting}, timeout=0.5)
+            try:
+                standing = await handle.query(ByHand.standing)
+            except (WorkflowQueryFailedError, RPCError):
+                continue
+            for run in standing:
+                target = run.migration.target
+                if run.migration_id not in tasks:
+                    tasks[run.migration_id] = bars.add_task(str(target), total=100, state=run.state.value)
+                percent = 100.0 if run.state is MigrationState.COMPLETE else 0.0
+                if run.state is MigrationState.RUNNING:
+                    progress = await progress_of(client, target)
+                    percent = progress.percent if progress else 0.0
+                state = f"{run.state.value} {run.detail}".strip()
+                bars.update(tasks[run.migration_id], completed=percent, state=state)
+    try:
+        result = await waiting
+    except WorkflowFailureError as wrong:
+        err.print(f"The workflow {addresses.by_hand(name)} failed: {wrong.cause}", markup=False)
+        return FAILED
+    (out if result.outcome == "complete" else err).print(f"{result.outcome}: {result.text}", markup=False)
+    return {"complete": DONE, "failed": FAILED, "refused": REFUSED}[result.outcome]
+
+
+async def show_status(settings: Settings, *, as_json: bool = False) -> int:
+    """What runs and waits: pull requests, then queues."""
+    client = await connect(settings.temporal)
+    stories = [one async for one in client.list_workflows("WorkflowType = 'PullRequest' AND ExecutionStatus = 'Running'")]
+    queues = [one async for one in client.list_workflows("WorkflowType = 'ClusterQueue' AND ExecutionStatus = 'Running'")]
+    rows = [
+        {
+            "pull_request": story.typed_search_attributes.get(addresses.PULL_REQUEST) or story.id,
+            "state": story.typed_search_attributes.get(addresses.SCHEMA_STATE) or "starting",
+            "workflow": story.id,
+        }
+        for story in stories
+    ]
+    standings = []
+    for queue in queues:
+        cluster, shard = queue.id.removeprefix("cluster-queue/").rsplit("/", 1)
+        standing = await queue_standing(client, cluster, shard)
+        if standing is not None:
+            standings.append(standing)
+    if as_json:
+        sys.stdout.write(json.dumps({"pull_requests": rows, "queues": [asdict(one) for one in standings]}, indent=2) + "\n")
+        return DONE
+    table = Table("Pull request", "State", title="Schema changes")
+    for row in rows:
+        table.add_row(row["pull_request"], row["state"])
+    out.print(table)
+    table = Table("Queue", "Table", "State", "For", title="Queues")
+    for standing in standings:
+        where = f"{standing.cluster}/{standing.shard}"
+        for state, entries in (("running", standing.running), ("waiting", standing.waiting)):
+            for entry in entries:
+                table.add_row(where, f"{entry.schema}.{entry.table}", state, entry.order.requester)
+        for kept in standing.quarantined:
+            table.add_row(where, f"{kept.target.schema}.{kept.name}", f"quarantined until {kept.drop_after[:10]}", "")
+    out.print(table)
+    return DONE
+
+
+async def show_local_diff(settings: Settings, base: Path, head: Path, *, as_json: bool) -> int:
+    """SQL on standard output in the order in which it would run; the reason of a refusal on standard error (and in the JSON)."""
+    found = await run_local_diff(base, head, settings)
+    if as_json:
+        sys.stdout.write(found.to_json() + "\n")
+    else:
+        for statement in found.statements:
+            sys.stdout.write(f"{statement};\n")
+    if found.status == "refused":
+        return _refuse(found.reason)
+    return FAILED if found.status == "changes" else DONE
+
+
+def settings_or_exit(load: Callable[[], Settings]) -> Settings:
+    """Errors: SystemExit with the refusal's exit code, when the settings are not complete."""
+    try:
+        return load()
+    except NeedsHuman as wrong:
+        raise SystemExit(_refuse(str(wrong))) from None
+
+
+def as_line(words: Sequence[str]) -> str:
+    """The words of a command as one line that the parser reads back."""
+    return shlex.join(words)
+
+
+Work = Coroutine[Any, Any, int]
+
+
+def run(work: Work) -> int:
+    """Run one command; a clear error instead of a traceback where a person must act."""
+    try:
+        return asyncio.run(work)
+    except (NeedsHuman, TryAgain) as wrong:
+        return _refuse(str(wrong))
+
+
+def _refuse(text: str) -> int:
+    err.print(text, markup=False, style="bold red")
+    return REFUSED

@@ -1,0 +1,115 @@
+"""The front doors: `serve` takes GitHub's webhooks; every other command is for a person at a terminal. No logic here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from activities import command_line
+from activities.github.intake import temporal_acceptor, webhook_app
+from activities.settings import Settings, load_settings
+from activities.temporal import connect
+from workflows.messages import PlanStatement
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+PullRequestArgument = Annotated[str, typer.Argument(metavar="PULL_REQUEST", help="https://github.com/owner/name/pull/1 or owner/name#1")]
+WordsArgument = Annotated[list[str], typer.Argument(metavar="WORDS…", help="the command's own words")]
+ANY_WORDS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@app.command()
+def serve() -> None:
+    """Receive GitHub's webhooks."""
+    settings = _settings()
+    _exit(_serve(settings))
+
+
+@app.command()
+def start(pull_request: PullRequestArgument) -> None:
+    """Look at a pull request now, as a webhook would have made it."""
+    _exit(command_line.start_pull_request(_settings(), pull_request))
+
+
+@app.command(context_settings=ANY_WORDS)
+def command(
+    pull_request: PullRequestArgument,
+    words: WordsArgument,
+    login: Annotated[str, typer.Option("--as", help="the GitHub login in whose name this is said")],
+) -> None:
+    """Say one command to a pull request, e.g. `command --as anna owner/name#1 retry-migration`; `help` lists them."""
+    _exit(command_line.tell_pull_request(_settings(), pull_request, _line(words), login))
+
+
+@app.command("add-repo", context_settings=ANY_WORDS)
+def add_repo(words: WordsArgument) -> None:
+    """Enrol a repository: `add-repo owner/name --owner-team TEAM --databases-team TEAM [--environments staging,production] [--base main]`."""
+    _exit(command_line.change_registry(_settings(), _line(["add-repo", *words])))
+
+
+@app.command("repo-map", context_settings=ANY_WORDS)
+def repo_map(words: WordsArgument) -> None:
+    """Say where a directory lives: `repo-map owner/name PATH --database D --environment E --cluster C --schema S`."""
+    _exit(command_line.change_registry(_settings(), _line(["repo-map", *words])))
+
+
+@app.command("repo-autorun", context_settings=ANY_WORDS)
+def repo_autorun(words: WordsArgument) -> None:
+    """Let approved migrations run by themselves, or not: `repo-autorun owner/name on|off`."""
+    _exit(command_line.change_registry(_settings(), _line(["repo-autorun", *words])))
+
+
+@app.command("run-migration")
+def run_migration(
+    cluster: Annotated[str, typer.Option(help="a cluster of the inventory")],
+    schema: Annotated[str, typer.Option(help="the schema on its servers")],
+    statement: Annotated[str, typer.Option(help="one ALTER, CREATE or DROP TABLE")],
+    *,
+    allow_unsafe: Annotated[bool, typer.Option("--allow-unsafe", help="accept what the plan says is lost")] = False,
+) -> None:
+    """Send one statement by hand through the same queue. Exit 0 complete, 1 failed, 2 refused before it started."""
+    ask = PlanStatement(cluster=cluster, schema=schema, statement=statement)
+    _exit(command_line.run_migration(_settings(), ask, allow_unsafe=allow_unsafe))
+
+
+@app.command()
+def status(*, json: Annotated[bool, typer.Option("--json", help="for machines")] = False) -> None:
+    """What runs and what waits."""
+    _exit(command_line.show_status(_settings(), as_json=json))
+
+
+@app.command()
+def diff(
+    base: Annotated[Path, typer.Option(help="the directory as it is", exists=True, file_okay=False)],
+    head: Annotated[Path, typer.Option(help="the directory as it should be", exists=True, file_okay=False)],
+    *,
+    json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """The plan of a local change, without any GitHub. Exit 0 no change, 1 changes, 2 refused."""
+    _exit(command_line.show_local_diff(_settings(), base, head, as_json=json))
+
+
+async def _serve(settings: Settings) -> int:
+    client = await connect(settings.temporal)
+    application = webhook_app(settings, temporal_acceptor(client))
+    config = uvicorn.Config(application, host=settings.webhooks.host, port=settings.webhooks.port, log_level="warning")
+    await uvicorn.Server(config).serve()
+    return command_line.DONE
+
+
+def _settings() -> Settings:
+    return command_line.settings_or_exit(load_settings)
+
+
+def _line(words: list[str]) -> str:
+    return command_line.as_line(words)
+
+
+def _exit(work: command_line.Work) -> None:
+    raise typer.Exit(command_line.run(work))
+
+
+if __name__ == "__main__":
+    app()
+
