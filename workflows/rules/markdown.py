@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_$.,:/()=+ -]+")
+_PLAIN: Final = re.compile(r"[^`|\\]+")
 _CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _ACTIVE: Final = re.compile(r"[&<>|\\`*~\[\]#]")
 _FENCE: Final = re.compile(r" {0,3}(?P<run>`{3,}|~{3,})(?P<info>.*)")
@@ -31,9 +31,13 @@ def code(text: str) -> str:
     line = " ".join(visible(text).split())
     if not line:
         return "(empty)"
-    if _PLAIN.fullmatch(line):
-        return f"`{line}`"
-    # A backslash before a pipe and a backtick in a name cannot be escaped inside a code span of a table; entities can.
+    # A backtick, or a pipe after a backslash, cannot be escaped inside a code span of a table; entities can.
+    return f"`{line}`" if _PLAIN.fullmatch(line) else code_html(line)
+
+
+def code_html(text: str) -> str:
+    """code() as HTML, also for where Markdown is not read (a summary element)."""
+    line = " ".join(visible(text).split())
     return "<code>" + re.sub(r"[^A-Za-z0-9_$.,/() -]", lambda found: f"&#{ord(found[0])};", line) + "</code>"
 
 
