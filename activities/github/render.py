@@ -4,7 +4,6 @@ Everything that comes from a pull request or a server goes through code(), prose
 words.py. Nothing here asks anybody anything.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
@@ -13,16 +12,14 @@ from activities.github import words
 from activities.github.words import headline, refusal
 from workflows.messages import Announcement, CommandAnswer, MigrationRun, PublishCheck, PullRequestView, Say
 from workflows.rules.checks import OUTPUT_LIMIT, CheckState, status_table, truncate_bytes
-from workflows.rules.markdown import code, code_html, cut, details, fence, mention, prose, size, table
+from workflows.rules.markdown import code, code_html, cut, details, fence, mention, prose, size, table, visible
 from workflows.rules.names import DatabaseRow, Target
 from workflows.rules.plan import DatabasePlan, PlannedMigration, Strategy
 from workflows.rules.stages import MigrationState, Stage
 
-COMMENT_LIMIT: Final = 65_536
-"""GitHub counts characters; we count bytes, which are never fewer."""
+COMMENT_LIMIT: Final = 65_536 - 256
+"""GitHub counts characters; we count bytes, which are never fewer. What is left is for the marker that comments.py puts in front."""
 TITLE_LIMIT: Final = 250
-STICKY_MARKER: Final = "<!-- skeebot:sticky -->"
-"""The last line of the sticky comment; it is ours only together with its author."""
 
 _TABLE_LIMIT: Final = 20_000
 _LIST_LIMIT: Final = 20
@@ -48,16 +45,14 @@ class CheckOutput:
     actions: tuple[Action, ...] = ()
 
 
-def say_marker(key: str) -> str:
-    """What is hidden in a short comment, so that the same key is said once. The key itself may hold anything."""
-    return f"<!-- skeebot:say:{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:32]} -->"
-
-
 # ── The sticky comment ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def render_sticky(view: PullRequestView) -> str:
-    """The one comment that is kept true: what is waited for, where every table stands, the plan, and answers to commands."""
+    """The one comment that is kept true: what is waited for, where every table stands, the plan, and answers to commands.
+
+    At most COMMENT_LIMIT bytes, without the hidden marker by which it is found again.
+    """
     parts = [
         *_first_lines(view),
         _late_commits(view),
@@ -70,7 +65,7 @@ def render_sticky(view: PullRequestView) -> str:
         _notes(view),
         _answers(view.answers),
     ]
-    ending = f"\n\n{_footer(view)}\n\n{STICKY_MARKER}\n"
+    ending = f"\n\n{_footer(view)}"
     top = truncate_bytes(_paragraphs(parts), COMMENT_LIMIT - size(ending))
     room = COMMENT_LIMIT - size(ending) - size(top)
     return top + _folded_plans(view, room) + ending
@@ -363,7 +358,7 @@ def render_check(ask: PublishCheck) -> CheckOutput:
         head = _paragraphs([sentence, _command(view, state)])
         below = _migration_table(view, OUTPUT_LIMIT - size(head) - 2)
     return CheckOutput(
-        title=cut(title, TITLE_LIMIT),
+        title=cut(visible(title), TITLE_LIMIT),
         summary=truncate_bytes(_paragraphs([head, below]), OUTPUT_LIMIT),
         text=truncate_bytes(_plan_of_record(view), OUTPUT_LIMIT),
         actions=_actions(ask.view) if state in _OPEN else (),
@@ -480,9 +475,8 @@ def _actions(view: PullRequestView) -> tuple[Action, ...]:
 
 
 def render_say(ask: Say) -> str:
-    """A new comment: only where a person must act, and at the end."""
-    ending = f"\n\n{say_marker(ask.key)}\n"
-    return truncate_bytes(_paragraphs(_said(ask)), COMMENT_LIMIT - size(ending)) + ending
+    """A new comment of at most COMMENT_LIMIT bytes: only where a person must act, and at the end."""
+    return truncate_bytes(_paragraphs(_said(ask)), COMMENT_LIMIT)
 
 
 def _said(ask: Say) -> list[str]:

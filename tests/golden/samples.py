@@ -331,7 +331,7 @@ def check_as_text(output: CheckOutput) -> str:
 def rendered() -> dict[str, str]:
     """File name → what must be in it."""
     return (
-        {f"sticky-{name}.md": render_sticky(one) for name, one in STICKY.items()}
-        | {f"say-{name}.md": render_say(one) for name, one in SAID.items()}
+        {f"sticky-{name}.md": render_sticky(one) + "\n" for name, one in STICKY.items()}
+        | {f"say-{name}.md": render_say(one) + "\n" for name, one in SAID.items()}
         | {f"check-{name}.md": check_as_text(render_check(one)) for name, one in CHECKS.items()}
     )
