@@ -106,6 +106,7 @@ class MySQLServer:
         self.host = "127.0.0.1"
         self.port = 0
         self.server_id = 1 + secrets.randbelow(2**31)
+        self.read_only = False  # as of the next start; what is persisted in the server is not read with --no-defaults
         self._binary_log = binary_log
         self._options = tuple(options)
         self._root_password = secrets.token_urlsafe(18)
@@ -147,6 +148,7 @@ class MySQLServer:
             *_OPTIONS,
             *(_BINARY_LOG if self._binary_log else ("--disable-log-bin",)),
             *([f"--init-file={self._first_words}"] if fresh else []),
+            *(["--super-read-only=ON"] if self.read_only else []),
             *self._options,
         ]
         process = Process(f"mysqld ({self.name})", self.program.argv(*options), log=self.log)
@@ -400,7 +402,8 @@ def replicate(primary: MySQLServer, replica: MySQLServer) -> None:
             (primary.host, primary.port, REPLICATION.user, primary.passwords[REPLICATION.user]),
         )
         cursor.execute("START REPLICA")
-        cursor.execute("SET PERSIST super_read_only = ON")
+        cursor.execute("SET GLOBAL super_read_only = ON")
+    replica.read_only = True
 
 
 def wait_for_replica(primary: MySQLServer, replica: MySQLServer, *, seconds: float = 30.0) -> None:
