@@ -7,11 +7,12 @@ models are never imported (loading all of them: 6.4 s and 316 MB; this module: a
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
@@ -34,6 +35,7 @@ LOST_ANSWER_WAIT: Final = timedelta(seconds=5)
 """Before a write whose answer was lost is looked for: it may still be landing."""
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class Shown(BaseModel):
@@ -139,6 +141,7 @@ class GitHubClient:
         self._installations: dict[str, int] = {}
         self._tokens: dict[int, _Token] = {}
         self._renewing = asyncio.Lock()
+        self._clock = datetime.now(UTC)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -148,6 +151,11 @@ class GitHubClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
+
+    @property
+    def clock(self) -> datetime:
+        """GitHub's clock, as its last answer told it."""
+        return self._clock
 
     @property
     def private_key(self) -> str:
@@ -258,7 +266,9 @@ class GitHubClient:
             raise TryAgain(
                 f"GitHub could not be reached for {method} {_short(path)}: {type(reason).__name__} {reason}", after=_after_loss(method)
             ) from broken
-        return Answer(method=method, path=_short(path), status=raw.status_code, headers=raw.headers, content=raw.content)
+        answer = Answer(method=method, path=_short(path), status=raw.status_code, headers=raw.headers, content=raw.content)
+        self._clock = answer.date
+        return answer
 
     # ── Tokens ──
 
@@ -462,3 +472,27 @@ def _words(detail: Any) -> str:
         said = detail.get("message")
         return str(said) if said else " ".join(str(detail[key]) for key in ("resource", "field", "code") if key in detail)
     return str(detail)
+
+
+# ── Several at once ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Together:
+    """Several reads at once. The first failure cancels the others and is raised as itself, so that Temporal sees its type."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+
+    def start(self, read: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        return self._group.create_task(read)
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as several:
+            first = several.exceptions[0]
+            raise first from first.__cause__

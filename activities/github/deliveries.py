@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workflows.messages import BaseMoved, Delivery, Ignored, Rerequested, Woke
+from workflows.rules import commands
 from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login
 
 STICKY_MARKER: Final = "<!-- skeebot:sticky "
@@ -23,7 +24,6 @@ REVIEW_ACTIONS: Final = frozenset({"submitted", "dismissed", "edited"})
 CHECK_RUN_ACTIONS: Final = frozenset({"rerequested", "requested_action"})
 
 _SHA = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-_LINE = re.compile(r"\r\n|\r|\n")
 
 Number = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
 
@@ -178,7 +178,7 @@ def _read_issue_comment(body: bytes, guid: str, bot_login: str, protocol: Protoc
     text = found.comment.body or ""
     wake = Woke(_ref(found.repository, found.issue.number), f"issue_comment.{_clean(found.action)}", guid)
     if found.action == "created":
-        if any(line.startswith(protocol.command_prefix) for line in _LINE.split(text)):
+        if commands.lines_in(text, prefix=protocol.command_prefix):
             return wake
         return Ignored("issue_comment.created: no command in it")
     if found.action in {"edited", "deleted"}:

@@ -26,6 +26,7 @@ from activities.settings import Settings, read_secret
 from workflows import addresses
 from workflows.messages import BaseMoved, Delivery, Ignored, Rerequested, Woke
 from workflows.story import Story
+from workflows.sweep import SweepOrder
 
 WEBHOOK_PATH: Final = "/webhooks/github"
 HEALTH_PATH: Final = "/healthz"
@@ -161,7 +162,7 @@ async def _wake(client: Client, message: Woke | Rerequested) -> None:
 async def _start_sweep(client: Client, moved: BaseMoved) -> None:
     await client.start_workflow(
         "Sweep",
-        moved,
+        SweepOrder(repository=moved.repository, base=moved.branch),
         id=addresses.sweep(moved.repository, moved.branch),
         task_queue=addresses.CONTROL,
         start_signal="again",
