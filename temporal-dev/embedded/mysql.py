@@ -187,6 +187,11 @@ class MySQLServer:
     def socket(self) -> Path:
         return self.folder / "s"
 
+    @property
+    def ca_file(self) -> Path:
+        """The authority that signed the server's own certificate; all servers share it (they share a template)."""
+        return self.folder / "data" / "ca.pem"
+
     # -- access
 
     def admin(self, **options: Any) -> "Connection[DictCursor]":

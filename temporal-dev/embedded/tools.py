@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedded import debian
-from embedded.cache import cache_root, cached, locked, machine
+from embedded.cache import cache_root, cached, locked, machine, remove
 
 Version = tuple[int, ...]
 Say = Callable[[str], None]
@@ -83,6 +83,8 @@ def all_tools(say: Say = quiet) -> Tools:
         builds = lanes.submit(lambda: (gh_ost(say), skeema(say)))
         temporal_cli = temporal(say)
         ghost, differ = builds.result()
+        with locked("go-build"):
+            remove(_go_work())  # modules and compiler caches of a Go that we fetched ourselves: needed once only
         return Tools(temporal=temporal_cli, gh_ost=ghost, skeema=differ, mysqld=downloads.result())
 
 
@@ -246,9 +248,12 @@ def _go_environment(compiler: Path) -> dict[str, str]:
     }
     if compiler.is_relative_to(cache_root()) or "HOME" not in os.environ:
         # Who has no Go of their own need not find a ~/go afterwards.
-        work = cache_root() / "go-work"
-        environment |= {"GOPATH": str(work / "path"), "GOCACHE": str(work / "cache")}
+        environment |= {"GOPATH": str(_go_work() / "path"), "GOCACHE": str(_go_work() / "cache")}
     return environment
+
+
+def _go_work() -> Path:
+    return cache_root() / "go-work"
 
 
 class _MakingFailedError(Exception):
