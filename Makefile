@@ -38,7 +38,7 @@ venv: $(STAMP) ## The locked environment in .venv
 # Done again only when the lock has changed.
 $(STAMP): requirements-dev.txt
 	@test -x $(VENV)/bin/python || $(PYTHON) -c 'import sys; sys.exit("skeebot needs Python 3.11 or later; PYTHON=... names another" if sys.version_info < (3, 11) else 0)'
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }  # half a venv would look whole next time
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
