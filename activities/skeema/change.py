@@ -1,0 +1,417 @@
+"""What turns some tables into others: proposed by skeema, proven by MySQL.
+
+Both sides are loaded into scratch schemas, so that MySQL and nobody else reads the SQL; skeema is only shown what SHOW CREATE TABLE
+prints, and only for tables that exist on both sides: a DROP can never come from a file that it failed to read. Then everything is run on a
+copy of the first side and the result compared with the second: equal, or refused.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import pymysql.err
+
+from activities.mysql.connect import quoted
+from activities.mysql.introspect import elements, normalised, without_auto_increment
+from activities.mysql.predicates import error_number, error_text, is_connection_lost, is_interrupted
+from activities.mysql.shapes import Shape, read_shapes
+from activities.mysql.workspace import NotLoaded, Reading, Scratch, ScratchSchema
+from activities.skeema.diff import Proposal, Skeema
+from activities.skeema.partitions import maintenance, with_partitions_of
+from workflows.rules.plan import ChangeKind, Refusal
+
+_ONE_FULLTEXT_AT_A_TIME: Final = 1795
+_BY_COPY: Final = ", ALGORITHM=COPY"
+_DENIED: Final = frozenset({1044, 1142})
+_BY_HAND: Final = "or have a DBA run it by hand (starter.py run-migration, in steps) and push the files that then match"
+
+
+@dataclass(frozen=True)
+class Side:
+    """Definitions of one side. live: by table, printed by SHOW CREATE TABLE. files: by table, written by people. names: table → file."""
+
+    live: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def file_of(self, table: str) -> str:
+        return f"`{self.names.get(table, '')}`" if table in self.names else f"the definition of `{table}`"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement on one table. maintenance: it changes the list of partitions and nothing else."""
+
+    kind: ChangeKind
+    table: str
+    statement: str
+    maintenance: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """Proven: the steps, in this order, turn before into after. before, after: by table. definitions: SHOW CREATE afterwards."""
+
+    steps: tuple[Step, ...]
+    before: Mapping[str, Shape]
+    after: Mapping[str, Shape]
+    definitions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Of the schema that is planned: what a definition without a character set gets. "": the workspace server's own."""
+
+    charset: str = ""
+    collation: str = ""
+
+
+class ChangeFinder:
+    """check_names: names of CHECK constraints count (between files); live tables have others once gh-ost has copied them."""
+
+    def __init__(self, scratch: Scratch, skeema: Skeema, *, defaults: Defaults, reading: Reading, check_names: bool) -> None:
+        self._scratch = scratch
+        self._skeema = skeema
+        self._defaults = defaults
+        self._reading = reading
+        self._check_names = check_names
+
+    async def between(self, before: Side, after: Side) -> Change | Refusal:
+        """The proven change, or why there is none. Errors: pymysql's when the workspace itself fails."""
+        first, second = await self._loaded(before), await self._loaded(after)
+        if isinstance(first, Refusal):
+            return first
+        if isinstance(second, Refusal):
+            return second
+        old, new = await first.definitions(), await second.definitions()
+        shapes_before = await read_shapes(self._scratch.connection, first.name)
+        shapes_after = await read_shapes(self._scratch.connection, second.name)
+        if missing := _missing_parent(shapes_after, after):
+            return missing
+        changed = [table for table in new if table in old and self._differ(old[table], new[table])]
+        altered = await self._altered(first, old, new, changed)
+        if isinstance(altered, Refusal):
+            return altered
+        creates = [Step(ChangeKind.CREATE_TABLE, table, new[table]) for table in _parents_first(set(new) - set(old), shapes_after)]
+        drops = [
+            Step(ChangeKind.DROP_TABLE, table, f"DROP TABLE {quoted(table)}")
+            for table in reversed(_parents_first(set(old) - set(new), shapes_before))
+        ]
+        alters = _in_order(altered, shapes_before, shapes_after)
+        proven = await self._proven(_Task(old, new, creates, alters, altered, drops))
+        if isinstance(proven, Refusal):
+            return proven
+        return Change(tuple(proven), shapes_before, shapes_after, new)
+
+    # ── Loading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _loaded(self, side: Side) -> ScratchSchema | Refusal:
+        schema = await self._scratch.schema(self._defaults.charset, self._defaults.collation)
+        trouble = await schema.load(side.live)
+        if trouble is not None:
+            return _live_not_loaded(trouble)
+        trouble = await schema.load(side.files, reading=self._reading)
+        return schema if trouble is None else _file_not_loaded(trouble, side)
+
+    # ── Proposing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _differ(self, old: str, new: str) -> bool:
+        return not self._same(old, new) or auto_increment(new) > auto_increment(old)
+
+    def _same(self, one: str, other: str) -> bool:
+        if self._check_names:
+            return without_auto_increment(one) == without_auto_increment(other)
+        return normalised(one) == normalised(other)
+
+    async def _altered(
+        self, first: ScratchSchema, old: Mapping[str, str], new: Mapping[str, str], changed: Sequence[str]
+    ) -> dict[str, list[Step]] | Refusal:
+        """By table, the statements that skeema would run, its partition maintenance last."""
+        upkeep = {table: maintenance(table, old[table], new[table]) for table in changed}
+        shown = dict(old)
+        for table in changed:
+            wanted = new[table] if self._check_names else with_check_names_of(table, new[table], old[table])
+            shown[table] = with_partitions_of(wanted, old[table]) if upkeep[table] else wanted
+        proposals: tuple[Proposal, ...] | Refusal = ()
+        if shown != old:
+            charset, collation = await self._actual_defaults(first)
+            proposals = await self._skeema.diff(first.name, shown, scratch=self._scratch.name(), charset=charset, collation=collation)
+        if isinstance(proposals, Refusal):
+            return proposals
+        steps: dict[str, list[Step]] = {table: [] for table in changed}
+        for one in proposals:
+            if one.kind is not ChangeKind.ALTER_TABLE or one.table not in steps:
+                return Refusal(
+                    code="skeema-strayed",
+                    what=f"skeema proposed `{one.statement[:200]}`, which nobody asked for.",
+                    next="Report this with the two definitions; until then write the ALTER by hand (starter.py run-migration).",
+                )
+            steps[one.table].append(Step(one.kind, one.table, one.statement))
+        for table, statement in upkeep.items():
+            if statement:
+                steps[table].append(Step(ChangeKind.ALTER_TABLE, table, statement, maintenance=True))
+        silent = [table for table, found in steps.items() if not found]
+        return _cannot_express(silent[0]) if silent else steps
+
+    async def _actual_defaults(self, schema: ScratchSchema) -> tuple[str, str]:
+        row = await self._scratch.connection.row(
+            "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name = %s",
+            (schema.name,),
+        )
+        return (str(row[0]), str(row[1])) if row else ("", "")
+
+    # ── Proving ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _proven(self, task: "_Task") -> list[Step] | Refusal:
+        """One ALTER per table where MySQL takes it so; else that table's statements one by one."""
+        forms = {table: _joined(table, steps) for table, steps in task.altered.items()}
+        while True:
+            steps = [*task.creates, *(step for table in task.order for step in forms[table]), *task.drops]
+            trouble = await self._tried(task, steps)
+            if trouble is None:
+                return steps
+            form = forms.get(trouble.table, [])
+            if trouble.number == _ONE_FULLTEXT_AT_A_TIME and len(form) == 1 and not form[0].statement.endswith(_BY_COPY):
+                forms[trouble.table] = [replace(form[0], statement=form[0].statement + _BY_COPY)]
+            elif len(task.altered.get(trouble.table, [])) > len(form):
+                forms[trouble.table] = list(task.altered[trouble.table])
+            else:
+                return _not_proven(trouble)
+
+    async def _tried(self, task: "_Task", steps: Sequence[Step]) -> "_Trouble | None":
+        copy = await self._scratch.schema(self._defaults.charset, self._defaults.collation)
+        loaded = await copy.load(task.old)
+        if loaded is not None:
+            return _Trouble(loaded.table, "", loaded.number, loaded.text)
+        for step in steps:
+            try:
+                await copy.apply(step.statement, foreign_key_checks=step.kind is not ChangeKind.CREATE_TABLE)
+            except pymysql.err.MySQLError as wrong:
+                if is_connection_lost(wrong) or is_interrupted(wrong):
+                    raise
+                return _Trouble(step.table, step.statement, error_number(wrong), error_text(wrong))
+        result = await copy.definitions()
+        for table in sorted(set(result) | set(task.new)):
+            got, wanted = result.get(table, ""), task.new.get(table, "")
+            if not got or not wanted or not self._arrived(task.old.get(table, ""), got, wanted):
+                statement = next((step.statement for step in steps if step.table == table), "")
+                return _Trouble(table, statement, 0, _first_difference(got, wanted))
+        return None
+
+    def _arrived(self, old: str, got: str, wanted: str) -> bool:
+        if not self._same(got, wanted):
+            return False
+        raised = auto_increment(wanted) > auto_increment(old)
+        return not raised or auto_increment(got) == auto_increment(wanted)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Definitions by table, old and new; what to do around the ALTERs; the tables that are altered, in order, each with its statements."""
+
+    old: Mapping[str, str]
+    new: Mapping[str, str]
+    creates: Sequence[Step]
+    order: Sequence[str]
+    altered: Mapping[str, list[Step]]
+    drops: Sequence[Step]
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """Why the proof failed. number 0: every statement ran, but the result is another table; text then says how."""
+
+    table: str
+    statement: str
+    number: int
+    text: str
+
+
+# ── Definitions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+_AUTO_INCREMENT: Final = re.compile(r" AUTO_INCREMENT=(\d+)")
+
+
+def auto_increment(create: str) -> int:
+    """The table option AUTO_INCREMENT=N, 1 where there is none."""
+    if not create:
+        return 1
+    options = elements(create)[1].partition("'")[0]  # a comment may say AUTO_INCREMENT=7, too; it stands behind
+    found = _AUTO_INCREMENT.search(options)
+    return int(found[1]) if found else 1
+
+
+def with_check_names_of(table: str, create: str, other: str) -> str:
+    """create with its CHECK constraints named as other names the equal ones, so that gh-ost's renaming is no difference."""
+    parts, options = elements(create)
+    theirs = [found for part in elements(other)[0] if (found := _check(part)) is not None]
+    ours = [found for part in parts if (found := _check(part)) is not None]
+    free: dict[str, list[str]] = {}
+    for name, rule in theirs:
+        if (name, rule) not in ours:
+            free.setdefault(rule, []).append(name)
+
+    def renamed(part: str) -> str:
+        found = _check(part)
+        if found is None or found in theirs or not free.get(found[1]):
+            return part
+        return f"CONSTRAINT {free[found[1]].pop(0)} {found[1]}"
+
+    lines = ",\n".join(f"  {renamed(part)}" for part in parts)
+    return f"CREATE TABLE {quoted(table)} (\n{lines}\n) {options}"
+
+
+def _check(part: str) -> tuple[str, str] | None:
+    """The quoted name and the rule of a CHECK constraint."""
+    if not part.startswith("CONSTRAINT `"):
+        return None
+    end = part.index("` ", len("CONSTRAINT `")) + 1
+    name, rule = part[len("CONSTRAINT ") : end], part[end + 1 :]
+    return (name, rule) if rule.startswith("CHECK ") else None
+
+
+# ── Order ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _parents_first(tables: Iterable[str], shapes: Mapping[str, Shape]) -> list[str]:
+    """Alphabetical, but a table comes after those that it refers to; circles are broken where they are met."""
+    wanted, found, visiting = sorted(tables), list[str](), set[str]()
+
+    def visit(table: str) -> None:
+        if table in found or table in visiting or table not in wanted:
+            return
+        visiting.add(table)
+        for key in shapes[table].foreign_keys:
+            visit(key.parent)
+        found.append(table)
+
+    for table in wanted:
+        visit(table)
+    return found
+
+
+def _in_order(altered: Mapping[str, list[Step]], before: Mapping[str, Shape], after: Mapping[str, Shape]) -> list[str]:
+    """Tables that only lose foreign keys first, those that get some last: keys need indexes on both sides, and hold columns fast."""
+
+    def rank(table: str) -> int:
+        old, new = set(before[table].foreign_keys), set(after[table].foreign_keys)
+        return 2 if new - old else 0 if old - new else 1
+
+    return sorted(altered, key=rank)
+
+
+def _joined(table: str, steps: Sequence[Step]) -> list[Step]:
+    """One ALTER of everything but partition maintenance, which stands alone."""
+    start = f"ALTER TABLE {quoted(table)} "
+    plain = [step for step in steps if not step.maintenance]
+    upkeep = [step for step in steps if step.maintenance]
+    if len(plain) > 1:
+        clauses = ", ".join(step.statement.removeprefix(start) for step in plain)
+        plain = [Step(ChangeKind.ALTER_TABLE, table, start + clauses)]
+    return [*plain, *upkeep]
+
+
+# ── Refusals ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _file_not_loaded(trouble: NotLoaded, side: Side) -> Refusal:
+    if trouble.number in _DENIED:
+        return Refusal(
+            code="reaches-elsewhere",
+            what=f"{side.file_of(trouble.table)} reaches outside its own schema: {_clean(trouble.text)}.",
+            next="Keep to tables of the same schema; a foreign key to another schema is a DBA's to make by hand.",
+        )
+    return Refusal(
+        code="does-not-load",
+        what=f"MySQL does not take {side.file_of(trouble.table)}: {_clean(trouble.text)}"
+        + (f" (error {trouble.number})." if trouble.number else "."),
+        next="Correct the CREATE TABLE and push again.",
+    )
+
+
+def _live_not_loaded(trouble: NotLoaded) -> Refusal:
+    if trouble.number in _DENIED:
+        return Refusal(
+            code="reaches-elsewhere",
+            what=f"The table `{trouble.table}` has a foreign key to another schema, which the workspace does not hold.",
+            next="Have a DBA run this change by hand (starter.py run-migration does not take it either).",
+        )
+    return Refusal(
+        code="live-does-not-load",
+        what=f"The workspace server does not take the definition that `{trouble.table}` has on the live server: "
+        f"{_clean(trouble.text)} (error {trouble.number}).",
+        next="Ask the people who run skeebot whether the workspace is set up like the cluster (storage engines, plugins).",
+    )
+
+
+def _missing_parent(shapes: Mapping[str, Shape], side: Side) -> Refusal | None:
+    folded = {table.casefold() for table in shapes}
+    for table, shape in shapes.items():
+        if table not in side.files:
+            continue
+        for key in shape.foreign_keys:
+            if key.parent.casefold() not in folded:
+                return Refusal(
+                    code="no-parent",
+                    what=f"{side.file_of(table)}: the foreign key `{key.name}` refers to a table `{key.parent}` that does not exist.",
+                    next="Add the file of the table that it refers to, or correct the name, and push again.",
+                )
+    return None
+
+
+def _cannot_express(table: str) -> Refusal:
+    return Refusal(
+        code="cannot-express",
+        what=f"The two definitions of `{table}` differ in something that neither skeema nor skeebot can write as an ALTER.",
+        next=f"Make the change in smaller steps, {_BY_HAND}.",
+    )
+
+
+def _not_proven(trouble: _Trouble) -> Refusal:
+    if trouble.number == 0:
+        return Refusal(
+            code="not-proven",
+            what=f"The change of `{trouble.table}` did not end at the definition in the file when it was tried on an empty copy"
+            f" ({trouble.statement}): {trouble.text}.",
+            next=f"Make the change in smaller steps, {_BY_HAND}.",
+        )
+    return Refusal(
+        code="not-possible",
+        what=f"MySQL does not take the change of `{trouble.table}` on an empty copy: {_clean(trouble.text)} (error {trouble.number});"
+        f" tried: {trouble.statement}",
+        next=_NEXT_BY_NUMBER.get(trouble.number, f"Make the change in smaller steps, {_BY_HAND}."),
+    )
+
+
+_NEXT_BY_NUMBER: Final = {
+    3106: "A generated column cannot go between VIRTUAL and STORED, nor an ordinary one become VIRTUAL: drop it in one pull request and"
+    " add it again in the next.",
+    3730: "Other tables refer to it: drop their foreign keys in a pull request before this one.",
+    1833: "A foreign key of another table holds this column: drop the key in a pull request before this one and add it again after.",
+    3780: "The columns of the foreign key must have the same type on both sides: drop the key in one pull request, change both columns, and"
+    " add it again in the next.",
+    1826: "A foreign key's name is used once per schema: give the changed key a new name.",
+    3822: "A CHECK's name is used once per schema: give the changed one a new name.",
+}
+
+
+def _first_difference(got: str, wanted: str) -> str:
+    if not got:
+        return "the table is not there"
+    if not wanted:
+        return "the table is still there"
+    pairs = zip(got.splitlines(), wanted.splitlines(), strict=False)
+    for one, other in pairs:
+        if one != other:
+            return f"it has `{one.strip()[:200]}` where the file says `{other.strip()[:200]}`"
+    return "one has lines that the other has not"
+
+
+def _clean(text: str) -> str:
+    """Without the names of scratch schemas, which mean nothing to people, and without a full stop."""
+    return _SCRATCH.sub("", text).rstrip(".")
+
+
+_SCRATCH: Final = re.compile(r"[`']?_skeebot_[0-9a-f_]+[`']?[./]")
