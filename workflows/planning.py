@@ -23,7 +23,8 @@ class Planning:
 
     @property
     def busy(self) -> bool:
-        return self._task is not None and not self._task.done()
+        """Something is being planned or proven, or was and nobody has looked at it yet."""
+        return self._news or (self._task is not None and not self._task.done())
 
     def take_news(self) -> bool:
         """Something was planned or proven since the last question."""

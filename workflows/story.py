@@ -245,16 +245,17 @@ class Story:
         self.publication = publication
 
     def approvals(self) -> Approvals:
-        """For the current head and plan."""
+        """For the current head and plan: a review of a plan that was shown earlier says nothing of this one."""
         if self.snapshot is None:
             return Approvals()
+        shown = self.publication if self.publication is not None and self.publication.digest == self.digest else None
         keep = self.enrolment is not None and self.enrolment.options.keep_owner_approval_on_same_digest
         earlier = self.earlier_publications if keep else []
         return approvals.judge(
             self.snapshot.reviews,
             author=self.snapshot.author,
             head_sha=self.snapshot.head_sha,
-            publication=self.publication,
+            publication=shown,
             members=self.snapshot.members,
             earlier_publications=earlier,
         )

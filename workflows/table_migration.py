@@ -259,6 +259,10 @@ class TableMigration:
         workflow.set_current_details(f"{order.migration.target}: {state.value} {detail}\n\n{order.migration.statement}")
         await signal(order.requester, self.moved(order, state, detail=detail))
 
+    def forget_release(self) -> None:
+        """A release counts for the hold in which it was given."""
+        self.released = None
+
     @property
     def must_stop(self) -> bool:
         return self.aborted is not None
@@ -355,7 +359,7 @@ class GhostStory:
     async def release_when_allowed(self, run: GhostRun, event_number: int) -> None:
         """gh-ost holds: compare the tables, wait for the requester's word, look at the primary once more, let go."""
         migration, order = self.migration, self.order
-        migration.released = None
+        migration.forget_release()
         self.attempts += 1
         if self.attempts > 1:
             await migration.wait(self.timing.release_back_off * min(2 ** (self.attempts - 2), 40))

@@ -93,10 +93,10 @@ def judge(
             continue
         reason = _why_it_does_not_count(review, head_sha=head_sha, publication=publication)
         if is_author:
-            not_counted[review.login] = "wrote this pull request; the author never counts"
+            not_counted[review.login] = "the author of a change never counts"
             continue
         if person not in owners | dbas:
-            not_counted[review.login] = "is not an active member of the owner team or the databases team"
+            not_counted[review.login] = "it comes from nobody in the owner team or the databases team"
             continue
         as_owner = person in owners and (not reason or _was_kept(review, kept))
         as_dba = person in dbas and not reason
@@ -142,14 +142,14 @@ def _why_it_does_not_count(review: Review, *, head_sha: HeadSha, publication: Pu
     """Empty when the review approves what `publication` shows on the head."""
     submitted = moment(review.submitted_at)
     if not review.commit_id:
-        return "GitHub does not say which commit this approves; approve again"
+        return "GitHub does not say which commit it is about. Approve again"
     if review.commit_id != head_sha:
-        return f"approved {review.commit_id[:8]}, which is no longer the head; approve again"
+        return f"it is about {review.commit_id[:8]}, which is not the head. Approve again"
     if publication is None or publication.head_sha != head_sha:
-        return "approved before the current plan was shown; approve again once it is"
+        return "it was given before the current plan was shown. Approve again when it is"
     shown = moment(publication.at)
     if submitted is None or shown is None or submitted <= shown:
-        return "approved before the current plan was shown; approve again"
+        return "it was given before the current plan was shown. Approve again"
     return ""
 
 

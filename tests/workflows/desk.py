@@ -1,0 +1,415 @@
+"""A desk-top world for workflow tests: GitHub, databases and gh-ost as plain state behind the declared activities.
+
+Only the workflows are under test here, and only their decisions: the real parts have their own tests, and tests/end_to_end has them all.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio import activity
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
+
+from workflows import addresses
+from workflows.by_hand import ByHand
+from workflows.cluster_queue import ClusterQueue, QueueState
+from workflows.messages import (
+    AbortGhost,
+    AuditRecord,
+    ChangedDirectory,
+    Changes,
+    CheckPublished,
+    CheckRelease,
+    CommandGiven,
+    CommentPublished,
+    Comparison,
+    DirectDone,
+    Door,
+    Enqueue,
+    Fence,
+    FenceVerdict,
+    FindChanges,
+    GhostEvent,
+    GhostRun,
+    GhostSeen,
+    GhostStopped,
+    LetGo,
+    MigrationOrder,
+    Narrate,
+    OrderRef,
+    PlanDatabase,
+    Preflight,
+    PreflightVerdict,
+    PrimaryIdentity,
+    Proof,
+    Prove,
+    PublishCheck,
+    PublishComment,
+    PullRequestSnapshot,
+    React,
+    ReadPullRequest,
+    RequestReview,
+    RunDirect,
+    Say,
+    SetLabels,
+    SpawnGhost,
+    Verification,
+    Verify,
+    WatchGhost,
+    Woke,
+)
+from workflows.pull_request import PullRequest
+from workflows.registry import Registry
+from workflows.rules.approvals import Members, Review, ReviewState
+from workflows.rules.checks import CheckState
+from workflows.rules.names import DatabaseRow, Fingerprint, HeadSha, Login, PullRequestRef, Target
+from workflows.rules.plan import ChangeKind, DatabasePlan, Directory, Enrolment, PlannedMigration, Strategy
+from workflows.story import Story
+from workflows.sweep import Sweep
+from workflows.table_migration import TableMigration
+from workflows.timing import Timing
+
+WORKFLOWS = [PullRequest, ClusterQueue, TableMigration, Registry, Sweep, ByHand]
+
+QUICK = Timing(
+    snapshot_spacing=0.02,
+    narrate_every=0.2,
+    release_back_off=0.05,
+    retry_preflight=0.05,
+)
+
+AUTHOR, OWNER, DBA, STRANGER = Login("ada"), Login("olga"), Login("dirk"), Login("mallory")
+FIRST, SECOND, THIRD = HeadSha("a" * 40), HeadSha("b" * 40), HeadSha("c" * 40)
+
+
+def directory(environment: str, database: str = "orders") -> Directory:
+    return Directory(path=database, database=database, environment=environment, cluster=environment, schema=f"shop_{database}")
+
+
+def migration(
+    environment: str = "staging",
+    database: str = "orders",
+    *,
+    table: str = "orders",
+    strategy: Strategy = Strategy.GH_OST,
+    kind: ChangeKind = ChangeKind.ALTER_TABLE,
+    shard: str = "a",
+    statement: str = "ALTER TABLE `orders` ADD COLUMN `note` varchar(20)",
+    **more: Any,
+) -> PlannedMigration:
+    target = Target(environment=environment, database=database, cluster=environment, shard=shard, schema=f"shop_{database}", table=table)
+    return PlannedMigration(
+        target=target,
+        kind=kind,
+        statement=statement,
+        strategy=strategy,
+        why="",
+        fingerprint=Fingerprint("f" * 64),
+        expected="e" * 64,
+        **more,
+    )
+
+
+@dataclass
+class Desk:
+    """Everything that the activities see. Change it, then wake the workflow."""
+
+    client: Client
+    ref: PullRequestRef = field(default_factory=lambda: PullRequestRef("acme", "shop", 1))
+    head_sha: HeadSha = FIRST
+    base_sha: str = "0" * 40
+    state: str = "open"
+    labels: set[str] = field(default_factory=set)
+    reviews: list[Review] = field(default_factory=list)
+    members: Members = field(default_factory=lambda: Members(owners=frozenset({OWNER, AUTHOR}), dbas=frozenset({DBA})))
+    commands: list[CommandGiven] = field(default_factory=list)
+    twins: tuple[int, ...] = ()
+    base_requires_check: bool = True
+    base_protected: bool = True
+    enrolment: Enrolment | None = None
+    plan: dict[tuple[HeadSha, str], tuple[PlannedMigration, ...]] = field(default_factory=dict)
+    """(head, environment) → what the diff would say while nothing was applied."""
+    live: set[Target] = field(default_factory=set)
+    """Targets whose migration was applied."""
+    clock: int = 0
+    checks: list[tuple[str, int, CheckState, HeadSha]] = field(default_factory=list)
+    """What was published, in order."""
+    comments: list[PublishComment] = field(default_factory=list)
+    said: list[Say] = field(default_factory=list)
+    reactions: list[React] = field(default_factory=list)
+    records: list[AuditRecord] = field(default_factory=list)
+    looks: int = 0
+    spawned: list[SpawnGhost] = field(default_factory=list)
+    aborted: list[AbortGhost] = field(default_factory=list)
+    woken: list[Woke] = field(default_factory=list)
+    ghost_events: dict[str, list[GhostEvent]] = field(default_factory=dict)
+    copying: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set: gh-ost's copies finish at once."""
+    preflight_answer: Callable[[Preflight], PreflightVerdict] | None = None
+    release_answer: Callable[[CheckRelease], PreflightVerdict] | None = None
+    verification: Comparison = Comparison.EQUAL
+    cut_over_failures: int = 0
+
+    def __post_init__(self) -> None:
+        self.copying.set()
+        if self.enrolment is None:
+            self.enrolment = Enrolment(
+                repository=self.ref.repository,
+                owner_team="owners",
+                databases_team="dbas",
+                directories=(directory("staging"), directory("production")),
+            )
+        if not self.plan:
+            for environment in ("staging", "production"):
+                self.plan[(FIRST, environment)] = (migration(environment),)
+
+    # ── What people do ──
+
+    def now(self) -> str:
+        """GitHub's clock moves on with every question, so that no two moments are the same."""
+        self.clock += 1
+        return f"2026-11-22T{self.clock // 3600:02}:{self.clock // 60 % 60:02}:{self.clock % 60:02}Z"
+
+    def approve(self, login: Login, *, head: HeadSha | None = None, state: ReviewState = ReviewState.APPROVED) -> None:
+        self.reviews.append(
+            Review(id=len(self.reviews) + 1, login=login, state=state, commit_id=head or self.head_sha, submitted_at=self.now())
+        )
+
+    def push(self, head: HeadSha, *migrations: PlannedMigration) -> None:
+        self.head_sha = head
+        for environment in ("staging", "production"):
+            self.plan[(head, environment)] = tuple(one for one in migrations if one.target.environment == environment)
+
+    def comment(self, login: Login, line: str) -> None:
+        number = len(self.commands) + 1
+        self.commands.append(CommandGiven(id=f"comment/{number}/1", actor=login, line=line, door=Door.COMMENT, comment_id=number))
+
+    async def wake(self, reason: str = "test") -> None:
+        await self.client.start_workflow(
+            PullRequest.run,
+            Story(ref=self.ref, timing=QUICK),
+            id=addresses.pull_request(self.ref),
+            task_queue=addresses.CONTROL,
+            start_signal="hear",
+            start_signal_args=[Woke(ref=self.ref, reason=reason)],
+        )
+
+    # ── What can be seen ──
+
+    def current(self, name: str = "SchemaBot", head: HeadSha | None = None) -> CheckState | None:
+        """The newest run's state on a head."""
+        found = [state for one, _, state, sha in self.checks if one == name and sha == (head or self.head_sha)]
+        return found[-1] if found else None
+
+    async def until(self, condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+        """Poll; a failure shows what was seen."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(
+                f"{await self._what_runs()}\nit never came to that: checks {self.checks[-6:]}, labels {self.labels}, "
+                f"stage {self.comments[-1].view.stage if self.comments else None}, said {[one.announcement for one in self.said]}"
+            ) from None
+
+    async def _what_runs(self) -> str:
+        lines = []
+        async for one in self.client.list_workflows("ExecutionStatus = 'Running'"):
+            handle = self.client.get_workflow_handle(one.id)
+            events = [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") async for event in handle.fetch_history_events()]
+            description = await handle.describe()
+            pending = [
+                f"{task.activity_type.name} attempt {task.attempt} {task.last_failure.message}"
+                for task in description.raw_description.pending_activities
+            ]
+            lines.append(f"{one.id}: {', '.join(events[-6:])}; pending: {pending}")
+        return "\n".join(lines)
+
+    async def until_stage(self, stage: str, *, seconds: float = 20.0) -> None:
+        await self.until(lambda: bool(self.comments) and self.comments[-1].view.stage == stage, seconds=seconds)
+
+    # ── The activities ──
+
+    def activities(self) -> list[Callable[..., Any]]:
+        return [getattr(self, name) for name in dir(type(self)) if hasattr(getattr(type(self), name), "__temporal_activity_definition")]
+
+    @activity.defn
+    async def read_pull_request(self, ask: ReadPullRequest) -> PullRequestSnapshot:
+        self.looks += 1
+        fresh = tuple(one for one in self.commands if one.comment_id > ask.comment_cursor)
+        return PullRequestSnapshot(
+            ref=self.ref,
+            state=self.state,  # type: ignore[arg-type]  # the test's own words
+            title="Add a note",
+            author=AUTHOR,
+            head_sha=self.head_sha,
+            base_ref="main",
+            base_sha=self.base_sha,
+            now=self.now(),
+            labels=tuple(sorted(self.labels)),
+            reviews=tuple(self.reviews),
+            members=self.members,
+            commands=fresh,
+            comment_cursor=max([ask.comment_cursor, *(one.comment_id for one in fresh)]),
+            twins=self.twins,
+            base_protected=self.base_protected,
+            base_requires_check=self.base_requires_check,
+            enrolment=self.enrolment,
+        )
+
+    @activity.defn
+    async def set_labels(self, ask: SetLabels) -> None:
+        self.labels = (self.labels - ask.protocol.labels.ours()) | set(ask.wanted)
+
+    @activity.defn
+    async def publish_comment(self, ask: PublishComment) -> CommentPublished:
+        self.comments.append(ask)
+        return CommentPublished(comment_id=1, at=self.now())
+
+    @activity.defn
+    async def publish_check(self, ask: PublishCheck) -> CheckPublished:
+        self.checks.append((ask.run.name, ask.run.generation, ask.run.state, ask.run.head_sha))
+        return CheckPublished(run_id=len(self.checks), at=self.now())
+
+    @activity.defn
+    async def say(self, ask: Say) -> None:
+        self.said.append(ask)
+
+    @activity.defn
+    async def request_review(self, ask: RequestReview) -> None:
+        pass
+
+    @activity.defn
+    async def react(self, ask: React) -> None:
+        self.reactions.append(ask)
+
+    @activity.defn
+    async def narrate(self, ask: Narrate) -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
+
+    @activity.defn
+    async def wake_pull_request(self, message: Woke) -> None:
+        self.woken.append(message)
+
+    @activity.defn
+    async def list_open_pull_requests(self, repository: str, base: str) -> list[int]:
+        return [self.ref.number]
+
+    @activity.defn
+    async def find_changes(self, ask: FindChanges) -> Changes:
+        directories = tuple(
+            ChangedDirectory(row=DatabaseRow(environment=environment, database="orders"), path="orders", tables=("orders",))
+            for (head, environment), migrations in sorted(self.plan.items())
+            if head == ask.head_sha and migrations
+        )
+        return Changes(merge_sha="m" * 40, base_sha=ask.base_sha, directories=directories)
+
+    @activity.defn
+    async def plan_database(self, ask: PlanDatabase) -> DatabasePlan:
+        planned = self.plan.get((ask.head_sha, ask.directory.row.environment), ())
+        left = tuple(one for one in planned if one.target not in self.live)
+        return DatabasePlan(row=ask.directory.row, migrations=left)
+
+    @activity.defn
+    async def enqueue(self, ask: Enqueue) -> None:
+        entry = ask.entry
+        await self.client.start_workflow(
+            ClusterQueue.run,
+            QueueState(cluster=entry.cluster, shard=entry.shard, timing=QUICK),
+            id=addresses.cluster_queue(entry.cluster, entry.shard),
+            task_queue=addresses.CONTROL,
+            start_signal="hear",
+            start_signal_args=[entry],
+        )
+
+    @activity.defn
+    async def read_order(self, ref: OrderRef) -> MigrationOrder:
+        return await self.client.get_workflow_handle(ref.requester).query(ByHand.order, ref.migration_id)
+
+    @activity.defn
+    async def is_running(self, workflow_id: str) -> bool:
+        return True
+
+    @activity.defn
+    async def preflight(self, ask: Preflight) -> PreflightVerdict:
+        if self.preflight_answer is not None:
+            return self.preflight_answer(ask)
+        return PreflightVerdict(primary=PrimaryIdentity(address="127.0.0.1:1", server_uuid="u"))
+
+    @activity.defn
+    async def run_direct(self, ask: RunDirect) -> DirectDone:
+        self.live.add(ask.order.migration.target)
+        return DirectDone(seconds=0.1)
+
+    @activity.defn
+    async def spawn_ghost(self, ask: SpawnGhost) -> GhostRun:
+        self.spawned.append(ask)
+        self.ghost_events.setdefault(ask.run_id, [])
+        table = ask.order.migration.target.table
+        return GhostRun(
+            run_id=ask.run_id,
+            host="desk",
+            pid=1,
+            started="1",
+            ghost_table=f"_{table}_gho",
+            changelog_table=f"_{table}_ghc",
+            checkpoint_table=f"_{table}_ghk",
+            old_table=f"_{table}_del",
+        )
+
+    @activity.defn
+    async def watch_ghost(self, ask: WatchGhost) -> GhostSeen:
+        events = self.ghost_events[ask.run.run_id]
+        while True:
+            activity.heartbeat()
+            if not events and self.copying.is_set():
+                events.append(GhostEvent.HOLDING)
+            if len(events) > ask.after_event:
+                return GhostSeen(event=events[ask.after_event], event_number=ask.after_event + 1)
+            await asyncio.sleep(0.02)
+
+    @activity.defn
+    async def let_go(self, ask: LetGo) -> None:
+        events = self.ghost_events[ask.run.run_id]
+        if self.cut_over_failures:
+            self.cut_over_failures -= 1
+            events.append(GhostEvent.HOLDING)
+            return
+        self.live.add(ask.order.migration.target)
+        events.append(GhostEvent.SUCCEEDED)
+
+    @activity.defn
+    async def abort_ghost(self, ask: AbortGhost) -> GhostStopped:
+        self.aborted.append(ask)
+        return GhostStopped(dead=True, swapped=ask.order.migration.target in self.live)
+
+    @activity.defn
+    async def fence(self, ask: Fence) -> FenceVerdict:
+        return FenceVerdict(fenced=True, resumable=True)
+
+    @activity.defn
+    async def fence_at_database(self, ask: Fence) -> FenceVerdict:
+        return FenceVerdict(fenced=True)
+
+    @activity.defn
+    async def verify(self, ask: Verify) -> Verification:
+        return Verification(outcome=self.verification, rows=500, at=self.now(), detail="key 7")
+
+    @activity.defn
+    async def check_release(self, ask: CheckRelease) -> PreflightVerdict:
+        if self.release_answer is not None:
+            return self.release_answer(ask)
+        return PreflightVerdict(primary=ask.primary)
+
+    @activity.defn
+    async def prove(self, ask: Prove) -> Proof:
+        return Proof(done=ask.order.migration.target in self.live)
+
+    @activity.defn
+    async def record(self, entry: AuditRecord) -> None:
+        self.records.append(entry)
