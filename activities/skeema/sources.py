@@ -69,17 +69,23 @@ class Sources:
 
 
 def read_sources(
-    files: Mapping[str, bytes], *, changed: Collection[str] | None = None, ceilings: Ceilings | None = None, until: float | None = None
+    files: Mapping[str, bytes],
+    *,
+    changed: Collection[str] | None = None,
+    place: str = "",
+    ceilings: Ceilings | None = None,
+    until: float | None = None,
 ) -> Sources:
     """Read the `*.sql` files of one directory.
 
     files: name inside the directory → content. changed: the files that the pull request changes; a file that cannot be read refuses only
-    if it is one of these (None: any file). until: time.monotonic() after which reading is given up as too slow.
+    if it is one of these (None: any file). place: the directory, as messages name it. until: time.monotonic() after which reading is given
+    up as too slow.
     """
     ceilings = ceilings or Ceilings()
     until = time.monotonic() + ceilings.seconds if until is None else until
     mine = frozenset(files if changed is None else changed)
-    if changed is not None and (refusal := _too_many(mine, ceilings)):
+    if changed is not None and (refusal := too_many(len(mine), ceilings)):
         return Sources(refusal=refusal)
     tables: dict[str, TableSource] = {}
     by_folded: dict[str, TableSource] = {}
@@ -87,9 +93,9 @@ def read_sources(
     refusals: list[Refusal] = []
     for name in sorted(files):
         if time.monotonic() > until:
-            refusals.append(_too_slow(name, ceilings))
+            refusals.append(_too_slow(_path(place, name), ceilings))
             break
-        one = read_table(name, files[name], ceilings=ceilings, strict=name in mine)
+        one = read_table(name, files[name], place=place, ceilings=ceilings, strict=name in mine)
         if one is None:
             continue
         if isinstance(one, Refusal):
@@ -101,28 +107,31 @@ def read_sources(
         other = by_folded.setdefault(one.name.casefold(), one)
         if other is not one:
             if {one.file, other.file} & mine:
-                refusals.append(_duplicate(one, other))
+                refusals.append(_duplicate(place, one, other))
             else:
-                unread[name] = f"`{shown(name)}` defines `{one.name}`, and so does `{shown(other.file)}`."
+                unread[name] = f"`{shown(_path(place, name))}` defines `{one.name}`, and so does `{shown(other.file)}`."
             continue
         tables[one.name] = one
     return Sources(tables=tables, unread=unread, notes=tuple(_unread_notes(unread)), refusal=together(refusals))
 
 
-def read_table(file: str, content: bytes, *, ceilings: Ceilings | None = None, strict: bool = True) -> TableSource | Refusal | None:
+def read_table(
+    file: str, content: bytes, *, place: str = "", ceilings: Ceilings | None = None, strict: bool = True
+) -> TableSource | Refusal | None:
     """The one table of a file; None for a file without any statement in a directory where that does no harm (strict: it is refused).
 
     strict also asks sqlglot whether it sees the same single statement.
     """
     ceilings = ceilings or Ceilings()
+    path = _path(place, file)
     if len(content) > ceilings.bytes_per_file:
-        return too_large(file, ceilings, len(content))
+        return too_large(path, ceilings, len(content))
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as wrong:
         return Refusal(
             code="not-utf-8",
-            what=f"`{shown(file)}` is not UTF-8: byte {wrong.start + 1} cannot be read.",
+            what=f"`{shown(path)}` is not UTF-8: byte {wrong.start + 1} cannot be read.",
             next="Save the file as UTF-8 (without a byte order mark) and push again.",
         )
     try:
@@ -130,11 +139,11 @@ def read_table(file: str, content: bytes, *, ceilings: Ceilings | None = None, s
         if table is not None and strict:
             _second_opinion(table)
     except NotRead as stop:
-        return _not_understood(NotUnderstood(file, text.count("\n", 0, stop.at) + 1, stop.what))
+        return _not_understood(NotUnderstood(path, text.count("\n", 0, stop.at) + 1, stop.what))
     if table is None and strict:
         return Refusal(
             code="not-understood",
-            what=f"`{shown(file)}` holds no statement at all; a CREATE TABLE was expected.",
+            what=f"`{shown(path)}` holds no statement at all; a CREATE TABLE was expected.",
             next="To drop the table, delete the file; otherwise write its CREATE TABLE, then push again.",
         )
     return table
@@ -166,18 +175,18 @@ def too_large(file: str, ceilings: Ceilings, size: int | None = None) -> Refusal
     )
 
 
-def _too_many(changed: Collection[str], ceilings: Ceilings) -> Refusal | None:
-    count = len(changed)
+def too_many(count: int, ceilings: Ceilings) -> Refusal | None:
+    """count: changed schema files, one statement each."""
     if count > ceilings.files:
         return Refusal(
             code="too-many-files",
-            what=f"{count:,} schema files of one directory change; {ceilings.files:,} at most are read.",
+            what=f"{count:,} schema files change; {ceilings.files:,} at most are read.",
             next="Split the change into several pull requests.",
         )
     if count > ceilings.statements:
         return Refusal(
             code="too-many-statements",
-            what=f"{count:,} tables of one directory change; {ceilings.statements:,} at most are planned at once.",
+            what=f"{count:,} tables change; {ceilings.statements:,} at most are planned at once.",
             next="Split the change into several pull requests.",
         )
     return None
@@ -191,8 +200,8 @@ def _too_slow(file: str, ceilings: Ceilings) -> Refusal:
     )
 
 
-def _duplicate(one: TableSource, other: TableSource) -> Refusal:
-    first, second = sorted((shown(one.file), shown(other.file)))
+def _duplicate(place: str, one: TableSource, other: TableSource) -> Refusal:
+    first, second = sorted((shown(_path(place, one.file)), shown(_path(place, other.file))))
     spelled = "" if one.name == other.name else " (names that differ only in case are one table on some servers)"
     return Refusal(
         code="duplicate-table",
@@ -215,6 +224,10 @@ def _not_understood(where: NotUnderstood) -> Refusal:
         what=where.sentence,
         next="Write exactly one CREATE TABLE per file and nothing else, then push again. Routines, views, triggers, data: by hand.",
     )
+
+
+def _path(place: str, file: str) -> str:
+    return f"{place}/{file}" if place else file
 
 
 # ── One file ────────────────────────────────────────────────────────────────────────────────────────────────────────
