@@ -42,6 +42,14 @@ class Address:
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
+    @classmethod
+    def of(cls, text: str) -> "Address":
+        """What str() wrote. Errors: OurBug for anything else."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdigit():
+            raise OurBug(f"{text!r} is not the address of a server (host:port).")
+        return cls(host, int(port))
+
 
 def quoted(name: str) -> str:
     """A name as an identifier in a statement."""

@@ -222,7 +222,7 @@ def definition_hash(show_create: str) -> str:
 
 def about_auto_increment(statement: str) -> bool:
     """The statement sets the table's AUTO_INCREMENT, so that its value belongs to what is approved."""
-    return re.search(r"\bAUTO_INCREMENT\s*=?\s*\d", _blanked(statement), re.IGNORECASE) is not None
+    return re.search(r"\bAUTO_INCREMENT\s*=?\s*\d", blanked(statement), re.IGNORECASE) is not None
 
 
 def _outside_quotes(text: str) -> Iterator[tuple[int, str]]:
@@ -257,7 +257,7 @@ def _after_quote(text: str, start: int) -> int:
     return len(text)
 
 
-def _blanked(statement: str) -> str:
+def blanked(statement: str) -> str:
     """The statement with each string, quoted name and comment as one blank."""
     kept: list[str] = []
     last = -1
