@@ -358,7 +358,7 @@ def render_check(ask: PublishCheck) -> CheckOutput:
         head = _paragraphs([sentence, _command(view, state)])
         below = _migration_table(view, OUTPUT_LIMIT - size(head) - 2)
     return CheckOutput(
-        title=cut(visible(title), TITLE_LIMIT),
+        title=cut(" ".join(visible(title).split()), TITLE_LIMIT),
         summary=truncate_bytes(_paragraphs([head, below]), OUTPUT_LIMIT),
         text=truncate_bytes(_plan_of_record(view), OUTPUT_LIMIT),
         actions=_actions(ask.view) if state in _OPEN else (),
@@ -400,7 +400,7 @@ def _row_words(view: PullRequestView, row: DatabaseRow, state: CheckState) -> tu
                 return "cannot be planned", f"**Cannot be planned:** {refusal(plan.refusal)}"
             return (first.title, first.sentence) if view.stage in {Stage.FAILED, Stage.REFUSED} else ("failed", "**Failed.** See below.")
         case CheckState.IN_PROGRESS:
-            if view.stage in {Stage.PLANNING, Stage.LOOKING} or plan is None:
+            if not runs and (view.stage in {Stage.PLANNING, Stage.LOOKING} or plan is None):
                 return "planning", "**Planning** this database against its live schema."
             return _work_words(runs)
         case CheckState.ACTION_REQUIRED:

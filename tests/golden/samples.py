@@ -231,8 +231,8 @@ STICKY: Mapping[str, PullRequestView] = {
         allowed_unsafe_by="dora",
         approvals=Approvals(
             not_counted={
-                "grace": "approved 1b2c3d4e, which is no longer the head; approve again",
-                "ada": "wrote this pull request; the author never counts",
+                "grace": "it is about 1b2c3d4e, which is not the head. Approve again",
+                "ada": "the author of a change never counts",
             }
         ),
         changed_since_approval=("The head moved from `1b2c3d4e` to `5f0c3d9a`",),

@@ -12,13 +12,13 @@ Who may say what, and why:
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, assert_never
 
 from workflows.rules.approvals import Members
-from workflows.rules.markdown import OpenParts
+from workflows.rules.comments import own_lines
 from workflows.rules.names import Login, PlanDigest, same_login
 from workflows.rules.plan import Refusal
 
@@ -173,14 +173,12 @@ def parse(line: str, *, prefix: str = PREFIX) -> Command | Refusal:
 def lines_in(body: str, *, prefix: str = PREFIX) -> list[tuple[int, str]]:
     """(line number from 1, line without the prefix) of each command in a comment.
 
-    A command is a whole line that begins with the prefix, outside quotes (with their lazy continuation lines), fences and HTML comments:
-    only what a reader sees as the writer's own words.
+    A command is a whole line at the margin that begins with the prefix, outside quotes, fences and whatever is hidden (see comments.py).
     """
-    found: list[tuple[int, str]] = []
-    for number, line in _own_words(body):
-        if line == prefix or line.startswith((f"{prefix} ", f"{prefix}\t")):
-            found.append((number, line[len(prefix) :].strip()))
-    return found
+    beginnings = (f"{prefix} ", f"{prefix}\t")
+    return [
+        (number, line[len(prefix) :].strip()) for number, line in own_lines(body) if line.startswith(beginnings) or line.rstrip() == prefix
+    ]
 
 
 def help_text(*, prefix: str = PREFIX) -> str:
@@ -437,32 +435,3 @@ def _unknown(name: str, prefix: str) -> Refusal:
 
 def _refused(code: str, what: str, prefix: str) -> Refusal:
     return Refusal(code=code, what=what, next=f"Type `{prefix} help` to see what can be typed.")
-
-
-_UNREAD: Final = re.compile(r"<(!--|pre\b|script\b|style\b|textarea\b)", re.IGNORECASE)
-_UNREAD_UNTIL: Final = {"!--": "-->", "pre": "</pre>", "script": "</script>", "style": "</style>", "textarea": "</textarea>"}
-
-
-def _own_words(body: str) -> Iterator[tuple[int, str]]:
-    """Lines that are neither quoted nor code nor hidden, with their numbers."""
-    parts = OpenParts()
-    quoted, until = False, ""
-    for number, line in enumerate(body.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
-        if until:
-            until = "" if until in line.lower() else until
-            continue
-        was_fenced = bool(parts.fence)
-        if not was_fenced and line.lstrip().startswith(">"):
-            quoted = True
-            continue
-        parts.read(line)
-        # A quote goes on over lines that do not say ">", up to a blank line or a fence.
-        quoted = quoted and bool(line.strip()) and not parts.fence
-        if was_fenced or parts.fence:
-            continue
-        openings = list(_UNREAD.finditer(line))
-        for opening in openings:
-            closing = _UNREAD_UNTIL[opening[1].lower()]
-            until = "" if closing in line[opening.end() :].lower() else closing
-        if not quoted and not openings:
-            yield number, line

@@ -66,7 +66,7 @@ def fence(text: str, info: str = "", limit: int = 16_000) -> str:
     shown = visible(text).strip("\n")
     if size(shown) > limit:
         kept = cut(shown, limit)
-        shown = f"{kept}\n… and {size(shown) - size(kept)} more bytes"
+        shown = f"{kept}\n… and {size(shown) - size(kept):,} more bytes"
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     bars = "`" * max(3, longest + 1)
     return f"{bars}{info}\n{shown}\n{bars}"
@@ -89,12 +89,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], limit: int) -> s
     for count in range(len(rows) + 1):
         if count:
             used += 1 + size(lines[count + 1])
-        mark = f"… and {len(rows) - count} more"
+        mark = f"… and {len(rows) - count:,} more"
         if used + 2 + size(mark) > limit:
             break
         fits = (count, mark)
     if fits is None:
-        return cut(f"… and {len(rows)} more", limit)
+        return cut(f"… and {len(rows):,} more", limit)
     count, mark = fits
     return "\n".join([*lines[: count + 2], "", mark])
 
@@ -114,7 +114,7 @@ def truncate_bytes(text: str, limit: int) -> str:
     if size(clean) <= limit:
         return clean
     lines = clean.split("\n")
-    open_parts = OpenParts()
+    open_parts = _OpenParts()
     used = 0
     best = _mark(len(lines))
     if size(best) > limit:
@@ -133,7 +133,7 @@ def truncate_bytes(text: str, limit: int) -> str:
 
 
 def _mark(lines: int) -> str:
-    return f"… and {lines} more line{'' if lines == 1 else 's'}"
+    return f"… and {lines:,} more line{'' if lines == 1 else 's'}"
 
 
 def _beginning_of(line: str, lines: int, limit: int) -> str:
@@ -144,24 +144,27 @@ def _beginning_of(line: str, lines: int, limit: int) -> str:
     return cut(line, limit - size(ending)) + ending
 
 
-class OpenParts:
-    """Reads Markdown line by line and knows which fence and which folds are still open (CommonMark 0.31, "Fenced code blocks")."""
+class _OpenParts:
+    """Reads Markdown line by line and knows which fence and which folds are still open (CommonMark 0.31)."""
 
     def __init__(self) -> None:
         self.fence = ""
         self.folds = 0
+        self.raw = False
 
     def read(self, line: str) -> None:
         found = _FENCE.fullmatch(line)
         if self.fence:
             if found and found["run"].startswith(self.fence) and not found["info"].strip():
                 self.fence = ""
-        elif found and not (found["run"].startswith("`") and "`" in found["info"]):
+        elif line.startswith(("<details", "<summary", "</details>")):
+            # From here to the next blank line everything is HTML, and three backticks are three backticks.
+            self.raw = True
+            self.folds = max(0, self.folds + line.count("<details") - line.count("</details>"))
+        elif not line.strip():
+            self.raw = False
+        elif found and not self.raw and not (found["run"].startswith("`") and "`" in found["info"]):
             self.fence = found["run"]
-        elif line.startswith("<details"):
-            self.folds += 1
-        elif line.startswith("</details>") and self.folds:
-            self.folds -= 1
 
     def closing(self) -> str:
         """What must follow, beginning with a line break."""

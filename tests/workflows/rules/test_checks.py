@@ -1,7 +1,7 @@
 """The roll-up is total and never green in doubt; a completed run is never re-opened."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflows.rules.checks import OUTPUT_LIMIT, CheckRun, CheckState, RowState, next_run, roll_up, status_table
@@ -143,6 +143,7 @@ def test_the_table_lists_database_environment_and_status() -> None:
     )
 
 
+@settings(deadline=None, max_examples=30)
 @given(number=st.integers(0, 3_000), length=st.integers(1, 60))
 def test_the_table_is_cut_by_rows_to_githubs_bytes(number: int, length: int) -> None:
     rows = [(DatabaseRow(environment="staging", database=f"{at}" + "ö" * length), "waiting") for at in range(number)]

@@ -103,7 +103,7 @@ def test_an_open_fence_is_closed() -> None:
 
 
 def test_an_open_fold_is_closed() -> None:
-    assert truncate_bytes(details("x", "line\n" * 100), 120).endswith("line\n\n</details>\n\n… and 89 more lines")
+    assert truncate_bytes(details("x", "line\n" * 100), 120).endswith("line\n\n</details>\n\n… and 93 more lines")
 
 
 def test_a_single_long_line_of_words_is_cut_between_characters() -> None:
@@ -147,12 +147,12 @@ def test_a_cut_text_is_valid_fits_and_closes_what_it_opened(parts: list[str], li
     clean = text.encode("utf-8", "replace").decode().replace("\r", "\n")
     if shown == clean:
         return
-    mark = re.search(r"… and \d+ more lines?\Z", shown)
+    mark = re.search(r"… and [0-9,]+ more lines?\Z", shown)
     if mark is None:
         assert shown in {"", "…"}
         return
     last = MARKDOWN.parse(shown)[-2:]
-    assert ["inline", "paragraph_close"] == [token.type for token in last] or "</details>" in shown or "<details>" in shown
+    assert ["inline", "paragraph_close"] == [token.type for token in last]
     assert not any(token.type == "fence" and mark[0] in token.content for token in MARKDOWN.parse(shown))
     rows = [line for line in shown.split("\n") if line.startswith("|")]
     assert all(row in clean.split("\n") for row in rows)
