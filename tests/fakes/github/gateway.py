@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.fakes.github.access import Actor, Anonymous, InstallationActor, identify, require
+from tests.fakes.github.access import Actor, Anonymous, AppActor, InstallationActor, identify, require
 from tests.fakes.github.chaos import Failure
 from tests.fakes.github.objects import JSON, Refused, RequestRecord
 from tests.fakes.github.rest import OPERATIONS, Answer, Call, Operation
@@ -133,7 +133,8 @@ class Gateway:
 
     def _admit(self, call: Call, operation: Operation) -> None:
         if operation.as_app:
-            call.app  # noqa: B018  (raises where no JWT was sent)
+            if not isinstance(call.actor, AppActor):
+                raise Refused(401, "A JSON web token could not be decoded")
             return
         repository = call.repository if "repo" in call.parameters else None
         require(self._world, call.actor, repository, operation.needs, operation.role)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -45,6 +46,12 @@ DEFAULT_EVENTS = (
     "membership",
     "team",
 )
+
+
+@functools.cache
+def _key(slug: str) -> rsa.RSAPrivateKey:
+    """One key per App and process: making one costs a test more than all the rest of its world."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class People(Foundation):
@@ -166,7 +173,7 @@ class People(Foundation):
         webhook_url: str | None = None,
     ) -> App:
         """A GitHub App with its bot user, a private key made now and a webhook secret."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        key = _key(slug)
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
         bot = User(self.next_id(), f"{slug}[bot]", self.now(), None, f"{slug}[bot]@users.example", "Bot")
         self.users[bot.login.lower()] = bot

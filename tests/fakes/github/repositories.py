@@ -91,7 +91,8 @@ class Repositories(People):
             parent=parent,
             name=by.name or by.login,
             email=by.email or "",
-            message=message,
+            # Without a number of its own, the same push to two branches within a second would be one commit.
+            message=f"{message}\n\nPush: {self.next_id()}\n",
             at=self.exactly_now(),
             force=onto is not None,
         )
@@ -245,6 +246,8 @@ class Repositories(People):
 def _owns(pattern: str, path: str) -> bool:
     """Whether one CODEOWNERS pattern covers a path, by the rules of gitignore that GitHub keeps."""
     anchored = "/" in pattern.rstrip("/")
+    if pattern.startswith("/") and "/" not in pattern.strip("/") and "*" in pattern:
+        return "/" not in path and fnmatch.fnmatchcase(path, pattern.strip("/"))
     bare = pattern.strip("/")
     candidates = [path.split("/")[:n] for n in range(1, path.count("/") + 2)]
     if pattern.endswith("/") or "." not in bare.rpartition("/")[2]:
