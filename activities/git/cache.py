@@ -64,6 +64,7 @@ class GitCache:
 
         The lock is held by git's processes too: a git that outlives its worker keeps others out until it has ended.
         """
+        self.protocol()
         if not _REPOSITORY.fullmatch(repository):
             raise NeedsHuman(f"{repository!r} is no repository name; enrol repositories as owner/name.")
         folder = self.diff.cache_directory.expanduser().absolute() / f"{repository.lower()}.git"
@@ -71,6 +72,13 @@ class GitCache:
             clone = Clone(cache=self, repository=repository, folder=folder, lock=lock)
             await clone.prepare()
             yield clone
+
+    def protocol(self) -> str:
+        """The one transport that git may use. Errors: NeedsHuman unless it is HTTP."""
+        scheme = urlsplit(self.github.html_url).scheme
+        if scheme not in ("https", "http"):
+            raise NeedsHuman(f"github.html_url is {self.github.html_url!r}; skeebot's git speaks only https (or http) with GitHub.")
+        return scheme
 
     def url(self, repository: str) -> str:
         return f"{self.github.html_url.rstrip('/')}/{repository}.git"
@@ -204,7 +212,7 @@ class Clone:
         return await run_git(
             self.cache.diff.git,
             [*place, *arguments],
-            environment=clean_environment(self.home, urlsplit(self.cache.github.html_url).scheme, config or {}),
+            environment=clean_environment(self.home, self.cache.protocol(), config or {}),
             stdin=stdin,
             output_limit=limit,
             file_limit=file_limit,
@@ -258,8 +266,8 @@ _NOT_ALLOWED: Final = re.compile(
     r"Authentication failed|could not read Username|could not read Password|returned error: 40[134]|Repository not found|not found"
 )
 _CUT_OFF: Final = re.compile(r"signal 25|File too large|signal: 25")
-_DAMAGE: Final = re.compile(
-    r"corrupt|bad object|loose object|unable to read|missing necessary objects|unresolved deltas|bad pack|missing blob"
+_NETWORK: Final = re.compile(
+    r"unable to access|returned error: [45]|RPC failed|early EOF|hung up|unexpected disconnect|expected flush|Could not resolve|timed out"
 )
 
 
@@ -274,9 +282,10 @@ def _fetch_trouble(repository: str, finished: Finished) -> Exception:
             f"git may not read {repository}: {_last_line(said)}. Install the GitHub App on it with permission to read contents, "
             "or correct the enrolment if the repository was renamed."
         )
-    if _DAMAGE.search(said):
-        return Damaged(said)
-    return TryAgain(f"git could not fetch from {repository}: {_last_line(said) or f'exit status {finished.code}'}. It will be tried again.")
+    if _NETWORK.search(said):
+        return TryAgain(f"git could not fetch from {repository}: {_last_line(said)}. It will be tried again.")
+    # Not the other side's fault: a clone made anew is the cure for whatever ails this one.
+    return Damaged(said or f"git fetch ended with {finished.code}")
 
 
 def _last_line(text: str) -> str:

@@ -110,11 +110,15 @@ async def run_git(
         assert process.stdin is not None  # noqa: S101 - all three are pipes
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
-        _, output, error = await asyncio.gather(
-            _feed(process.stdin, stdin), _read(process.stdout, output_limit), _read_end(process.stderr, _ERROR_BYTES)
-        )
+        try:
+            async with asyncio.TaskGroup() as talking:
+                talking.create_task(_feed(process.stdin, stdin))
+                output = talking.create_task(_read(process.stdout, output_limit))
+                error = talking.create_task(_read_end(process.stderr, _ERROR_BYTES))
+        except* TooMuchOutput:
+            raise TooMuchOutput from None
         code = await process.wait()
-    return Finished(code=code, output=output, error=error.decode(errors="replace").strip())
+    return Finished(code=code, output=output.result(), error=error.result().decode(errors="replace").strip())
 
 
 @contextlib.asynccontextmanager
@@ -142,6 +146,16 @@ async def _started(
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             await asyncio.shield(process.wait())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await _close(process)
+
+
+async def _close(process: asyncio.subprocess.Process) -> None:
+    """Read the pipes to their end: until then asyncio keeps them open."""
+    for pipe in (process.stdout, process.stderr):
+        while pipe is not None and await pipe.read(65536):
+            pass
 
 
 async def _feed(pipe: asyncio.StreamWriter, content: bytes) -> None:

@@ -234,7 +234,13 @@ def _path(place: str, file: str) -> str:
 
 
 def _table(file: str, text: str) -> TableSource | None:
-    tokens = [*tokens_of(text)]
+    tokens: list[Token] = []
+    try:
+        tokens.extend(tokens_of(text))
+    except NotRead:
+        if len(tokens) > 2:
+            _read_head(tokens)  # "this is CREATE TRIGGER" says more than what stands in its body
+        raise
     while tokens and tokens[-1].is_symbol(";"):
         tokens.pop()
     if not tokens:
