@@ -416,7 +416,7 @@ def _row_words(view: PullRequestView, row: DatabaseRow, state: CheckState) -> tu
 def _work_words(runs: Sequence[MigrationRun]) -> tuple[str, str]:
     states = {run.state for run in runs}
     if MigrationState.HOLDING in states:
-        return "cutting over", "**Holding:** a copy is ready, and its cut-over is being decided."
+        return "at the cut-over", "**At the cut-over:** a copy is ready, and the pull request's comment says what it waits for."
     if states & {MigrationState.RUNNING, MigrationState.READY}:
         return "running", "**Running:** the pull request's comment shows the progress."
     if states and all(state.settled or state is MigrationState.MANUAL for state in states):

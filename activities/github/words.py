@@ -175,6 +175,12 @@ def _holding(view: PullRequestView, dbas: str) -> Headline:
             " Somebody lets it go by typing:",
             f"{prefix} cut-over",
         )
+    held = [run for run in current(view.runs) if run.state is MigrationState.HOLDING and run.detail]
+    if held:
+        others = f" ({len(held) - 1:,} more below.)" if len(held) > 1 else ""
+        return Headline(
+            "cut-over held", f"**The cut-over of {code(str(held[0].migration.target))} is held:** {sentence(held[0].detail)}{others}"
+        )
     return Headline("cutting over", "**Cutting over:** the copy is ready and is being checked once more. Nothing is needed from anybody.")
 
 
@@ -232,11 +238,11 @@ def state_in_words(run: MigrationRun) -> str:
         case MigrationState.PROPOSED:
             return "proposed"
         case MigrationState.QUEUED:
-            return "queued"
+            return _joined("queued", sentence(run.detail))
         case MigrationState.READY:
-            return "starting"
+            return _joined("starting", sentence(run.detail))
         case MigrationState.RUNNING:
-            return progress_in_words(run.progress)
+            return _joined(progress_in_words(run.progress), sentence(run.detail))
         case MigrationState.HOLDING:
             return _joined("copied", _compared(run), "cut-over held", sentence(run.detail))
         case MigrationState.COMPLETE:
