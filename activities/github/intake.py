@@ -27,6 +27,7 @@ from workflows import addresses
 from workflows.messages import BaseMoved, Delivery, Ignored, Rerequested, Woke
 from workflows.story import Story
 from workflows.sweep import SweepOrder
+from workflows.timing import Timing
 
 WEBHOOK_PATH: Final = "/webhooks/github"
 HEALTH_PATH: Final = "/healthz"
@@ -112,15 +113,18 @@ def _says(status: int, reason: str) -> Response:
 # ── To Temporal ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def temporal_acceptor(client: Client) -> Accept:
-    """Signal-with-start: whoever sleeps is woken, whoever does not exist is started, and Temporal has it on disk before this returns."""
+def temporal_acceptor(client: Client, timing: Timing) -> Accept:
+    """Signal-with-start: whoever sleeps is woken, whoever does not exist is started, and Temporal has it on disk before this returns.
+
+    timing: given to each workflow that is started here.
+    """
 
     async def accept(delivery: Delivery) -> None:
         try:
             if isinstance(delivery, BaseMoved):
                 await _start_sweep(client, delivery)
             elif isinstance(delivery, (Woke, Rerequested)):
-                await _wake(client, delivery)
+                await _wake(client, delivery, timing)
             else:
                 assert_never(delivery)
         except RPCError as wrong:
@@ -132,19 +136,19 @@ def temporal_acceptor(client: Client) -> Accept:
 class Doorbell:
     """wake_pull_request: one pull request's workflow rings at another's."""
 
-    def __init__(self, client: Client) -> None:
-        self._accept = temporal_acceptor(client)
+    def __init__(self, client: Client, timing: Timing) -> None:
+        self._accept = temporal_acceptor(client, timing)
 
     @activity.defn
     async def wake_pull_request(self, message: Woke) -> None:
         await self._accept(message)
 
 
-async def _wake(client: Client, message: Woke | Rerequested) -> None:
+async def _wake(client: Client, message: Woke | Rerequested, timing: Timing) -> None:
     ref = message.ref
     await client.start_workflow(
         "PullRequest",
-        Story(ref=ref),
+        Story(ref=ref, timing=timing),
         id=addresses.pull_request(ref),
         task_queue=addresses.CONTROL,
         start_signal="hear",

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from activities.github.comments import Comment, Comments
 from activities.github.people import People
 from workflows import addresses
 from workflows.messages import CommandGiven, Door, PullRequestSnapshot, ReadPullRequest, RequestReview
+from workflows.registry import Registry
 from workflows.rules import commands
 from workflows.rules.approvals import Members, Review, ReviewState
 from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login
@@ -26,6 +28,8 @@ COMMANDS_A_LOOK: Final = 50
 """At most so many at once; a flood waits for the next look, since the cursor stays before it."""
 GUARDING_RULES: Final = frozenset({"pull_request", "required_status_checks", "update", "merge_queue"})
 """Kinds of ruleset rules that keep a writer from simply pushing; the rest (names of commits, signatures, …) protects no gate."""
+
+REGISTRY_PATIENCE: Final = timedelta(seconds=10)
 
 EnrolmentOf = Callable[[str], Awaitable[Enrolment | None]]
 """Asks the Registry for a repository ("owner/name"). Errors: TryAgain when it does not answer."""
@@ -286,14 +290,13 @@ def enrolment_reader(client: Client) -> EnrolmentOf:
     """Queries the Registry workflow. A Registry that was never started has enrolled nobody."""
 
     async def enrolment_of(repository: str) -> Enrolment | None:
-        handle = client.get_workflow_handle(addresses.REGISTRY)
+        handle = client.get_workflow_handle_for(Registry.run, addresses.REGISTRY)
         try:
-            found: Enrolment | None = await handle.query("enrolment", repository, result_type=Enrolment | None)  # type: ignore[arg-type]
+            return await handle.query(Registry.enrolment, repository, rpc_timeout=REGISTRY_PATIENCE)
         except RPCError as wrong:
             if wrong.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise TryAgain(f"The Registry does not answer which enrolment {repository} has: {wrong.message}") from wrong
-        return found
 
     return enrolment_of
 

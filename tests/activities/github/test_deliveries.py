@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from activities.github.deliveries import read_delivery
 from workflows.messages import BaseMoved, Ignored, Rerequested, Woke
-from workflows.rules.names import Labels, Protocol, PullRequestRef
+from workflows.rules.names import HeadSha, Labels, Login, Protocol, PullRequestRef
 
-SHA = "a" * 40
+SHA = HeadSha("a" * 40)
 REPOSITORY = {"full_name": "acme/shop", "private": True}
 DAVE, BOT = {"login": "dave"}, {"login": "skeebot[bot]", "type": "Bot"}
 ONE = PullRequestRef("acme", "shop", 1)
@@ -91,7 +91,7 @@ def test_somebody_elses_hand_on_our_comment_wakes(action: str) -> None:
 
 
 def test_re_run_names_the_one_pull_request_that_the_run_was_made_for() -> None:
-    wanted = Rerequested(ref=ONE, head_sha=SHA, actor="dave", guid="guid-1")
+    wanted = Rerequested(ref=ONE, head_sha=SHA, actor=Login("dave"), guid="guid-1")
     assert wanted == read("check_run", check_run("rerequested"))
 
 
