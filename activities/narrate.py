@@ -15,7 +15,8 @@ from temporalio.service import RPCError
 from activities.github.render import render_sticky
 from activities.mysql.pulse import heartbeating
 from workflows import addresses
-from workflows.messages import MigrationRun, Narrate, Progress, PullRequestView
+from workflows.messages import Narrate, Progress, PullRequestView
+from workflows.rules.names import Target
 from workflows.rules.stages import MigrationState
 
 HEARTBEAT_SECONDS: Final = 1.0
@@ -58,34 +59,37 @@ class Narrator:
     async def with_progress(self, view: PullRequestView) -> PullRequestView:
         """The view with what each moving run's heartbeats say now. What cannot be read stays as it was."""
         moving = [run for run in view.runs if run.state in _MOVING]
-        read = await asyncio.gather(*(self._progress_of(run) for run in moving))
+        read = await asyncio.gather(*(progress_of(self._client, run.migration.target) for run in moving))
         news: Mapping[str, Progress | None] = {run.migration_id: progress for run, progress in zip(moving, read, strict=True)}
         return replace(view, runs=tuple(replace(run, progress=news.get(run.migration_id) or run.progress) for run in view.runs))
 
-    async def _progress_of(self, run: MigrationRun) -> Progress | None:
-        try:
-            described = await self._client.get_workflow_handle(addresses.table_migration(run.migration.target)).describe()
-        except RPCError:
-            return None  # it has just ended, or the server is busy: the next look will tell
-        pending = {one.activity_type.name: one for one in described.raw_description.pending_activities}
-        for name in _TOLD_BY:
-            told = await self._told(pending[name]) if name in pending else None
-            if told is not None:
-                return told
-        return None
 
-    async def _told(self, pending: PendingActivityInfo) -> Progress | None:
-        payloads = pending.heartbeat_details.payloads
-        if not payloads:
+async def progress_of(client: Client, target: Target) -> Progress | None:
+    """What the migration that runs on this table says of itself now; None where none runs, or where it says nothing."""
+    try:
+        described = await client.get_workflow_handle(addresses.table_migration(target)).describe()
+    except RPCError:
+        return None  # it has just ended, or the server is busy: the next look will tell
+    pending = {one.activity_type.name: one for one in described.raw_description.pending_activities}
+    for name in _TOLD_BY:
+        told = await _told(client, pending[name]) if name in pending else None
+        if told is not None:
+            return told
+    return None
+
+
+async def _told(client: Client, pending: PendingActivityInfo) -> Progress | None:
+    payloads = pending.heartbeat_details.payloads
+    if not payloads:
+        return None
+    try:
+        (raw,) = await client.data_converter.decode(payloads[:1], [dict])
+        if "percent" not in raw:
             return None
-        try:
-            (raw,) = await self._client.data_converter.decode(payloads[:1], [dict])
-            if "percent" not in raw:
-                return None
-            (progress,) = await self._client.data_converter.decode(payloads[:1], [Progress])
-        except (TypeError, ValueError, RuntimeError):
-            return None  # an older or newer worker's heartbeat
-        return progress if isinstance(progress, Progress) else None
+        (progress,) = await client.data_converter.decode(payloads[:1], [Progress])
+    except (TypeError, ValueError, RuntimeError):
+        return None  # an older or newer worker's heartbeat
+    return progress if isinstance(progress, Progress) else None
 
 
 async def _to_the_end(write: Awaitable[object]) -> None:

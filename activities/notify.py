@@ -14,7 +14,7 @@ PATIENCE_SECONDS: Final = 30.0
 
 
 class Notifier:
-    """settings.urls_file: Apprise URLs, one a line; blank lines and lines beginning with # are skipped. They carry tokens: never log one."""
+    """settings.urls_file: Apprise URLs, one a line; blank lines and lines with # in front are skipped. They carry tokens: never log one."""
 
     def __init__(self, settings: NotifySettings) -> None:
         self._urls_file = settings.urls_file
