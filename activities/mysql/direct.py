@@ -9,6 +9,7 @@ import hashlib
 import random
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -87,7 +88,7 @@ class DirectRuns:
     @activity.defn(name="run_direct")
     async def run_direct(self, ask: RunDirect) -> DirectDone:
         """Idempotent: done is done, whoever did it. Errors: TryAgain when the server is away or an earlier try does not die."""
-        run = _Run(ask=ask, mark=_mark(ask))
+        run = _Run(ask=ask, mark=mark_of(ask))
         _check(run)
         for told in activity.info().heartbeat_details:
             run.restore = run.restore or tuple(told.get("restore", ()))
@@ -277,10 +278,13 @@ def restore_statements(facts: TableFacts, quarantine: str) -> tuple[str, ...]:
     statements = [f"RENAME TABLE {quoted(quarantine)} TO {table}"]
     if constraints:
         statements.append(f"ALTER TABLE {table} {', '.join(constraints)}")
+    return (*statements, *_trigger_statements(facts))
+
+
+def _trigger_statements(facts: TableFacts) -> Iterator[str]:
     for trigger in facts.triggers:
-        statements.append(f"SET SESSION sql_mode = '{trigger.sql_mode}'")
-        statements.append(trigger.statement)
-    return tuple(statements)
+        yield f"SET SESSION sql_mode = '{trigger.sql_mode}'"
+        yield trigger.statement
 
 
 def _own_foreign_keys(facts: TableFacts) -> list[tuple[str, str]]:
@@ -305,7 +309,7 @@ def _single(statement: str) -> str:
 # ── On the server ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _mark(ask: RunDirect) -> str:
+def mark_of(ask: RunDirect) -> str:
     """The program name of this migration's connections: how a later try finds an earlier one's, even if no heartbeat arrived."""
     return f"skeebot/{hashlib.sha256(ask.order.migration_id.encode()).hexdigest()[:16]}"
 
@@ -355,11 +359,8 @@ async def _prepare(run: _Run, connection: Connection, *, lock_wait: int) -> None
 async def _take_triggers_off(run: _Run, reader: Connection, connection: Connection) -> Refusal | None:
     kept = await read_facts(reader, run.schema, run.ask.quarantine_as)
     if kept.triggers and not run.restore:
-        # An earlier attempt renamed and its last words were lost; the triggers still tell of themselves.
-        run.restore = restore_statements(kept, run.ask.quarantine_as)[1:]
-        was, is_now = f" ON {quoted(run.ask.quarantine_as)} FOR EACH ROW", f" ON {quoted(run.table)} FOR EACH ROW"
-        rename = f"RENAME TABLE {quoted(run.ask.quarantine_as)} TO {quoted(run.table)}"
-        run.restore = (rename, *(one.replace(was, is_now, 1) for one in run.restore))
+        # An earlier attempt renamed and its last words were lost. The triggers still tell of themselves; they follow the table back, too.
+        run.restore = (*_trigger_statements(kept), f"RENAME TABLE {quoted(run.ask.quarantine_as)} TO {quoted(run.table)}")
     for trigger in kept.triggers:
         activity.heartbeat(*run.told())
         try:

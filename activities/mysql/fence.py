@@ -1,9 +1,10 @@
 """Cutting a lost gh-ost off at the database, when its host does not answer (SAFETY §S2).
 
-Its account is locked, its connections are killed and seen gone, its GET_LOCK is seen free, its tables are dropped, and only then is the account
-unlocked. A zombie that wakes up later can connect again, for all runs on a topology share the one account, but it finds none of its tables:
-it can neither replay old rows into a table that anybody will use, nor swap. For the same reason nothing is ever resumed after this fence:
-what starts next starts clean under fresh names. One gh-ost at a time runs on a topology (ClusterQueue), so the lock stops nobody else.
+Its account is locked, its connections are killed and seen gone, its GET_LOCK is seen free, its tables are dropped, and only then is the
+account unlocked. A zombie that wakes up later can connect again, for all runs on a topology share the one account, but it finds none of its
+tables: it can neither replay old rows into a table that anybody will use, nor swap. For the same reason nothing is ever resumed after
+this fence: what starts next starts clean under fresh names. One gh-ost at a time runs on a topology (ClusterQueue), so the lock stops
+nobody else.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Final
 import pymysql.err
 from temporalio import activity
 
-from activities.errors import TryAgain
+from activities.errors import NeedsHuman
 from activities.mysql import predicates
 from activities.mysql.connect import Address, Connection, mysql_errors, open_connection, quoted, table_name
 from activities.mysql.discovery import Discovery
@@ -94,14 +95,9 @@ async def _lock(connection: Connection, user: str, *, locked: bool) -> None:
     """Of every host that the user is known from."""
     hosts = await connection.rows("SELECT host FROM information_schema.user_attributes WHERE user = %s", (user,))
     if not hosts:
-        raise TryAgain(f"The account {user} is not to be seen on {connection.address}. The fence account needs CREATE USER there.")
-    accounts = ", ".join(f"{_literal(user)}@{_literal(str(host))}" for (host,) in hosts)
+        raise NeedsHuman(f"There is no account {user} on {connection.address}, or the fence account may not see it: grant it CREATE USER.")
+    accounts = ", ".join(f"{quoted(user)}@{quoted(str(host))}" for (host,) in hosts)
     await connection.run(f"ALTER USER {accounts} ACCOUNT {'LOCK' if locked else 'UNLOCK'}")
-
-
-def _literal(name: str) -> str:
-    """An account's part may be quoted as an identifier, too."""
-    return quoted(name)
 
 
 async def _is_free(connection: Connection, name: str) -> bool:
