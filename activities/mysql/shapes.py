@@ -1,11 +1,13 @@
 """The structure of tables in a scratch schema, as information_schema tells it: what judging compares, instead of reading SQL."""
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from activities.mysql.connect import Connection
+from activities.mysql.introspect import elements
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Index:
 
 @dataclass(frozen=True)
 class Check:
+    """clause: as SHOW CREATE TABLE prints it, in parentheses; information_schema's print has backslashes that SQL has not."""
+
     name: str
     clause: str
     enforced: bool
@@ -136,11 +140,6 @@ _INDEXES: Final = (
     "SELECT table_name, index_name, non_unique, column_name, sub_part, expression, collation, nullable, index_type, is_visible"
     " FROM information_schema.statistics WHERE table_schema = %s ORDER BY table_name, index_name <> 'PRIMARY', index_name, seq_in_index"
 )
-_CHECKS: Final = (
-    "SELECT t.table_name, t.constraint_name, c.check_clause, t.enforced FROM information_schema.table_constraints t"
-    " JOIN information_schema.check_constraints c ON c.constraint_schema = t.constraint_schema AND c.constraint_name = t.constraint_name"
-    " WHERE t.table_schema = %s AND t.constraint_type = 'CHECK' ORDER BY t.table_name, t.constraint_name"
-)
 _FOREIGN_KEYS: Final = (
     "SELECT k.table_name, k.constraint_name, k.column_name, k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name,"
     " r.delete_rule, r.update_rule FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r"
@@ -157,22 +156,42 @@ _TABLES: Final = (
 )
 
 
-async def read_shapes(connection: Connection, schema: str) -> dict[str, Shape]:
-    """Every base table of a (small) schema, by name. Errors: pymysql's."""
+async def read_shapes(connection: Connection, schema: str, definitions: Mapping[str, str]) -> dict[str, Shape]:
+    """Every base table of a (small) schema, by name. definitions: what SHOW CREATE TABLE prints, by table. Errors: pymysql's."""
     rows = {
         what: _by_table(await connection.rows(query, (schema,)))
         for what, query in {
             "columns": _COLUMNS,
             "indexes": _INDEXES,
-            "checks": _CHECKS,
             "foreign_keys": _FOREIGN_KEYS,
             "partitions": _PARTITIONS,
         }.items()
     }
     return {
-        str(table): _shape(schema, str(table), (engine, row_format, collation), {what: found[str(table)] for what, found in rows.items()})
+        str(table): replace(
+            _shape(schema, str(table), (engine, row_format, collation), {what: found[str(table)] for what, found in rows.items()}),
+            checks=tuple(_checks(definitions[str(table)])),
+        )
         for table, engine, row_format, collation in await connection.rows(_TABLES, (schema,))
     }
+
+
+def check_of(part: str) -> tuple[str, str] | None:
+    """The quoted name and the rule ("CHECK (…)" and what follows) of a CHECK constraint; part: one element of SHOW CREATE TABLE."""
+    found = _CHECK.match(part)
+    return (found[1], found[2]) if found else None
+
+
+_CHECK: Final = re.compile(r"^CONSTRAINT (`(?:[^`]|``)*`) (CHECK .*)$", re.DOTALL)
+_NOT_ENFORCED: Final = " /*!80016 NOT ENFORCED */"
+
+
+def _checks(create: str) -> Iterator[Check]:
+    for part in elements(create)[0]:
+        if (found := check_of(part)) is not None:
+            name, rule = found
+            clause = rule.removeprefix("CHECK ").removesuffix(_NOT_ENFORCED)
+            yield Check(name[1:-1].replace("``", "`"), clause, enforced=not rule.endswith(_NOT_ENFORCED))
 
 
 def _by_table(rows: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:
@@ -192,7 +211,6 @@ def _shape(schema: str, table: str, of_table: tuple[Any, ...], rows: Mapping[str
         collation=_text(collation),
         columns=tuple(_column(row) for row in rows["columns"]),
         indexes=_indexes(rows["indexes"]),
-        checks=tuple(Check(_text(name), _text(clause), _text(enforced) == "YES") for name, clause, enforced in rows["checks"]),
         foreign_keys=_foreign_keys(schema, rows["foreign_keys"]),
         method=_text(partitions[0][2]) if partitions else "",
         expression=_text(partitions[0][3]) if partitions else "",

@@ -5,6 +5,7 @@ prints, and only for tables that exist on both sides: a DROP can never come from
 copy of the first side and the result compared with the second: equal, or refused.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ import pymysql.err
 from activities.mysql.connect import quoted
 from activities.mysql.introspect import elements, normalised, without_auto_increment
 from activities.mysql.predicates import error_number, error_text, is_connection_lost, is_interrupted
-from activities.mysql.shapes import Shape, read_shapes
+from activities.mysql.shapes import Shape, check_of, read_shapes
 from activities.mysql.workspace import NotLoaded, Reading, Scratch, ScratchSchema
 from activities.skeema.diff import Proposal, Skeema
 from activities.skeema.partitions import maintenance, with_partitions_of
@@ -85,8 +86,8 @@ class ChangeFinder:
         if isinstance(second, Refusal):
             return second
         old, new = await first.definitions(), await second.definitions()
-        shapes_before = await read_shapes(self._scratch.connection, first.name)
-        shapes_after = await read_shapes(self._scratch.connection, second.name)
+        shapes_before = await read_shapes(self._scratch.connection, first.name, old)
+        shapes_after = await read_shapes(self._scratch.connection, second.name, new)
         if missing := _missing_parent(shapes_after, after):
             return missing
         changed = [table for table in new if table in old and self._differ(old[table], new[table])]
@@ -103,6 +104,45 @@ class ChangeFinder:
         if isinstance(proven, Refusal):
             return proven
         return Change(tuple(proven), shapes_before, shapes_after, new)
+
+    async def described(self, before: Side, after: Side) -> dict[str, list[Step]] | Refusal:
+        """What skeema would do, by table and unproven: words for people, never to be run. Creates and drops included."""
+        first, second = await self._loaded(before), await self._loaded(after)
+        if isinstance(first, Refusal):
+            return first
+        if isinstance(second, Refusal):
+            return second
+        old, new = await first.definitions(), await second.definitions()
+        changed = [table for table in new if table in old and not self._same(old[table], new[table])]
+        altered = await self._altered(first, old, new, changed)
+        if isinstance(altered, Refusal):
+            return altered
+        creates = {table: [Step(ChangeKind.CREATE_TABLE, table, new[table])] for table in set(new) - set(old)}
+        drops = {table: [Step(ChangeKind.DROP_TABLE, table, f"DROP TABLE {quoted(table)}")] for table in set(old) - set(new)}
+        return {**altered, **creates, **drops}
+
+    async def definitions(self, side: Side, statements: Sequence[str] = ()) -> dict[str, str] | Refusal:
+        """SHOW CREATE of one side, after these statements; one that MySQL does not take is left out (its effect is there already)."""
+        schema = await self._loaded(side)
+        if isinstance(schema, Refusal):
+            return schema
+        for statement in statements:
+            with contextlib.suppress(pymysql.err.MySQLError):
+                await schema.apply(statement, foreign_key_checks=False)
+        return await schema.definitions()
+
+    async def accepts(self, side: Mapping[str, str], statement: str) -> bool:
+        """MySQL takes this statement on an empty copy."""
+        copy = await self._scratch.schema(self._defaults.charset, self._defaults.collation)
+        if await copy.load(side) is not None:
+            return False
+        try:
+            await copy.apply(statement)
+        except pymysql.err.MySQLError as wrong:
+            if is_connection_lost(wrong) or is_interrupted(wrong):
+                raise
+            return False
+        return True
 
     # ── Loading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,10 +187,10 @@ class ChangeFinder:
                     what=f"skeema proposed `{one.statement[:200]}`, which nobody asked for.",
                     next="Report this with the two definitions; until then write the ALTER by hand (starter.py run-migration).",
                 )
-            steps[one.table].append(Step(one.kind, one.table, one.statement))
+            steps[one.table].append(Step(one.kind, one.table, plain(one.statement)))
         for table, statement in upkeep.items():
             if statement:
-                steps[table].append(Step(ChangeKind.ALTER_TABLE, table, statement, maintenance=True))
+                steps[table].append(Step(ChangeKind.ALTER_TABLE, table, plain(statement), maintenance=True))
         silent = [table for table, found in steps.items() if not found]
         return _cannot_express(silent[0]) if silent else steps
 
@@ -243,33 +283,39 @@ def auto_increment(create: str) -> int:
     return int(found[1]) if found else 1
 
 
+_QUOTED_OR_COMMENT: Final = re.compile(
+    r"(?P<quoted>'(?:[^'\\]|\\.|'')*'|`(?:[^`]|``)*`)|(?P<comment>/\*!\d{5,6} ?| ?\*/)|(?P<gap>\s*\n\s*)", re.DOTALL
+)
+
+
+def plain(statement: str) -> str:
+    """On one line and without executable comments, whose content every server that skeebot serves executes: gh-ost's reader knows
+    neither. What is quoted stays as it is."""
+
+    def rewritten(found: re.Match[str]) -> str:
+        return found["quoted"] or (" " if found["gap"] else "")
+
+    return _QUOTED_OR_COMMENT.sub(rewritten, statement).strip()
+
+
 def with_check_names_of(table: str, create: str, other: str) -> str:
     """create with its CHECK constraints named as other names the equal ones, so that gh-ost's renaming is no difference."""
     parts, options = elements(create)
-    theirs = [found for part in elements(other)[0] if (found := _check(part)) is not None]
-    ours = [found for part in parts if (found := _check(part)) is not None]
+    theirs = [found for part in elements(other)[0] if (found := check_of(part)) is not None]
+    ours = [found for part in parts if (found := check_of(part)) is not None]
     free: dict[str, list[str]] = {}
     for name, rule in theirs:
         if (name, rule) not in ours:
             free.setdefault(rule, []).append(name)
 
     def renamed(part: str) -> str:
-        found = _check(part)
+        found = check_of(part)
         if found is None or found in theirs or not free.get(found[1]):
             return part
         return f"CONSTRAINT {free[found[1]].pop(0)} {found[1]}"
 
     lines = ",\n".join(f"  {renamed(part)}" for part in parts)
     return f"CREATE TABLE {quoted(table)} (\n{lines}\n) {options}"
-
-
-def _check(part: str) -> tuple[str, str] | None:
-    """The quoted name and the rule of a CHECK constraint."""
-    if not part.startswith("CONSTRAINT `"):
-        return None
-    end = part.index("` ", len("CONSTRAINT `")) + 1
-    name, rule = part[len("CONSTRAINT ") : end], part[end + 1 :]
-    return (name, rule) if rule.startswith("CHECK ") else None
 
 
 # ── Order ───────────────────────────────────────────────────────────────────────────────────────────────────────────

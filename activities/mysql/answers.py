@@ -1,0 +1,218 @@
+"""What the workspace says about one shard: the proven statements, and where live and the base branch disagree."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pymysql.err
+
+from activities.mysql.introspect import about_auto_increment, definition_hash, normalised
+from activities.mysql.live import LiveShard
+from activities.mysql.predicates import error_number, error_text
+from activities.mysql.shapes import read_shapes
+from activities.mysql.workspace import Scratch
+from activities.skeema.change import Change, ChangeFinder, Defaults, Side, Step
+from activities.skeema.diff import Skeema
+from activities.skeema.lexer import tokens_of
+from workflows.messages import Applied
+from workflows.rules.names import DatabaseRow, Target
+from workflows.rules.plan import ChangeKind, PlanOptions, Refusal
+
+INSTANT = ", ALGORITHM=INSTANT"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one plan is about.
+
+    mine: the tables that may be touched, and no others (SAFETY §S1). files: their desired CREATE TABLEs. base: the same on the base
+    branch. names: table → file. references: tables that the files' foreign keys name. charset, collation: of the option files ("": the
+    live schema's).
+    """
+
+    row: DatabaseRow
+    cluster: str
+    schema: str
+    mine: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    base: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    references: frozenset[str] = frozenset()
+    charset: str = ""
+    collation: str = ""
+    options: PlanOptions = field(default_factory=PlanOptions)
+
+    @property
+    def exactly(self) -> frozenset[str]:
+        """Tables whose files say where AUTO_INCREMENT stands."""
+        return frozenset(table for table, create in self.files.items() if about_auto_increment(create))
+
+    def target(self, live: LiveShard, table: str) -> Target:
+        return Target(
+            environment=self.row.environment,
+            database=self.row.database,
+            cluster=self.cluster,
+            shard=live.shard.name,
+            schema=self.schema,
+            table=table,
+        )
+
+
+@dataclass(frozen=True)
+class Drifted:
+    """One table on which live and the base branch disagree. by: the pull request that explains it ("owner/repo#N"), or ""."""
+
+    table: str
+    statement: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """instant: statements that MySQL takes with ALGORITHM=INSTANT on an empty copy. done: tables that are as desired already."""
+
+    change: Change
+    drifted: tuple[Drifted, ...] = ()
+    instant: frozenset[str] = frozenset()
+    done: tuple[str, ...] = ()
+
+    def expected(self, table: str) -> str:
+        """The hash that the live table must have afterwards, "" where it must be gone."""
+        create = self.change.definitions.get(table)
+        return definition_hash(create) if create is not None else ""
+
+
+class Asker:
+    """Asks the workspace about one shard."""
+
+    def __init__(self, wanted: Wanted, live: LiveShard, scratch: Scratch, skeema: Skeema) -> None:
+        self._wanted = wanted
+        self._live = live
+        self._scratch = scratch
+        defaults = Defaults(wanted.charset or live.charset, wanted.collation or ("" if wanted.charset else live.collation))
+        self._finder = ChangeFinder(scratch, skeema, defaults=defaults, reading=live.reading, check_names=False)
+        self._now = live.definitions(exactly=wanted.exactly)
+
+    # ── A pull request ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def about_files(self, applied: Sequence[Applied], own: str, completed: frozenset[str]) -> Answer | Refusal:
+        """live → desired, and base → live on the same tables.
+
+        applied: live and not merged, oldest first. own: this pull request ("owner/repo#N"); completed: tables it has migrated already.
+        """
+        now = Side(live={**self._live.related, **self._now})
+        desired = Side(live=self._live.related, files=self._wanted.files, names=self._wanted.names)
+        change = await self._finder.between(now, desired)
+        if isinstance(change, Refusal):
+            return change
+        touched = {step.table for step in change.steps}
+        drifted = await self._drift(applied, own, touched - completed)
+        if isinstance(drifted, Refusal):
+            return drifted
+        return Answer(change, drifted, await self._instant(change), await self._done(touched))
+
+    async def _drift(self, applied: Sequence[Applied], own: str, tables: set[str]) -> tuple[Drifted, ...] | Refusal:
+        """Only on tables that would be touched: where live is as desired, nothing is left to disagree about."""
+        base = {table: create for table, create in self._wanted.base.items() if table in tables}
+        live = {table: create for table, create in self._now.items() if table in tables}
+        if not tables:
+            return ()
+        as_is = await self._definitions(base)
+        if isinstance(as_is, Refusal):
+            return Refusal(as_is.code, f"The base branch's files: {as_is.what}", as_is.next)
+        explained = as_is
+        named: list[Drifted] = []
+        for one in applied:
+            table = one.target.table
+            if table not in tables or _same(explained.get(table), live.get(table)):
+                continue
+            after = await self._definitions(base, [two.statement for two in applied[: applied.index(one) + 1]])
+            if isinstance(after, Refusal) or _same(explained.get(table), after.get(table)):
+                continue
+            explained = after
+            if (by := f"{one.repository}#{one.pull_request}") != own:
+                named.append(Drifted(table, one.statement, by))
+        rest = [table for table in sorted(tables) if not _same(explained.get(table), live.get(table))]
+        return (*named, *[Drifted(table, await self._shown(table, explained, live)) for table in rest])
+
+    async def _definitions(self, files: Mapping[str, str], statements: Sequence[str] = ()) -> dict[str, str] | Refusal:
+        side = Side(live=self._live.related, files=files, names=self._wanted.names)
+        found = await self._finder.definitions(side, statements)
+        if isinstance(found, Refusal):
+            return found
+        return {table: create for table, create in found.items() if table not in self._live.related}
+
+    async def _shown(self, table: str, before: Mapping[str, str], live: Mapping[str, str]) -> str:
+        """The statement that would make the base branch's table the live one."""
+        one = Side(live={**self._live.related, **({table: before[table]} if table in before else {})})
+        two = Side(live={**self._live.related, **({table: live[table]} if table in live else {})})
+        found = await self._finder.described(one, two)
+        if isinstance(found, Refusal):
+            return f"-- {table} differs: {found.what}"
+        return ";\n".join(step.statement for step in found.get(table, ())) or f"-- {table} differs"
+
+    async def _done(self, touched: set[str]) -> tuple[str, ...]:
+        """Tables of the pull request that need nothing although the base branch's files say something else."""
+        still = {table for table in self._wanted.mine if table not in touched}
+        base = await self._definitions({table: create for table, create in self._wanted.base.items() if table in still})
+        if isinstance(base, Refusal):
+            return ()
+        return tuple(sorted(table for table in still if not _same(base.get(table), self._now.get(table))))
+
+    async def _instant(self, change: Change) -> frozenset[str]:
+        if not self._wanted.options.allow_instant:
+            return frozenset()
+        found = set[str]()
+        for step in change.steps:
+            alters = step.kind is ChangeKind.ALTER_TABLE and not step.maintenance
+            if alters and await self._finder.accepts({**self._live.related, **self._now}, step.statement + INSTANT):
+                found.add(step.statement)
+        return frozenset(found)
+
+    # ── One statement by hand ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def about_statement(self, step: Step, *, rebuild: bool = False) -> Answer | Refusal:
+        """What one statement makes of the live definition; MySQL alone says whether it can. rebuild: it is meant to change nothing."""
+        before = await self._scratch.schema(self._live.charset, self._live.collation)
+        after = await self._scratch.schema(self._live.charset, self._live.collation)
+        now = {**self._live.related, **self._now}
+        for schema in (before, after):
+            if (trouble := await schema.load(now)) is not None:
+                return Refusal(
+                    code="live-does-not-load",
+                    what=f"The workspace server does not take the live definition of {trouble.table}: {trouble.text}.",
+                    next="Ask the people who run skeebot whether the workspace is set up like the cluster.",
+                )
+        try:
+            await after.apply(step.statement, foreign_key_checks=step.kind is not ChangeKind.CREATE_TABLE)
+        except pymysql.err.MySQLError as wrong:
+            return Refusal(
+                code="not-possible",
+                what=f"MySQL does not take the statement on an empty copy: {error_text(wrong)} (error {error_number(wrong)}).",
+                next="Correct the statement.",
+            )
+        old, new = await before.definitions(), await after.definitions()
+        strays = [table for table in set(old) | set(new) if table != step.table and old.get(table) != new.get(table)]
+        if strays:
+            return Refusal(
+                code="several-tables",
+                what=f"The statement also changes {', '.join(sorted(strays))}.",
+                next="Give one statement about one table.",
+            )
+        connection = self._scratch.connection
+        shapes = await read_shapes(connection, before.name, old), await read_shapes(connection, after.name, new)
+        if old.get(step.table) == new.get(step.table) and not rebuild:
+            return Answer(Change((), *shapes, new), done=(step.table,))
+        instant = await self._finder.accepts(now, step.statement) if _says_instant(step.statement) else False
+        return Answer(Change((step,), *shapes, new), instant=frozenset({step.statement} if instant else ()))
+
+
+def _says_instant(statement: str) -> bool:
+    words = [token.text.upper() for token in tokens_of(statement) if not token.is_symbol("=")]
+    return any(one == "ALGORITHM" and two == "INSTANT" for one, two in pairwise(words))
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return normalised(one) == normalised(other)

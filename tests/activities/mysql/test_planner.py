@@ -1,0 +1,431 @@
+"""Plans on the embedded topology: real servers, real skeema; only git is left out."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from activities.mysql.introspect import definition_hash
+from embedded.mysql import Topology, wait_for_replica
+from embedded.tools import Tools
+from tests.activities.mysql.planning import REF, Planner, planner_on
+from workflows.messages import Applied
+from workflows.rules.names import HeadSha
+from workflows.rules.plan import ChangeKind, DatabasePlan, PlannedMigration, Refusal, Strategy
+
+ORDERS = "CREATE TABLE `orders` (`id` int NOT NULL AUTO_INCREMENT, `note` varchar(40), PRIMARY KEY (`id`))"
+WIDER = ORDERS.replace("varchar(40)", "varchar(60)")
+LINES = "CREATE TABLE `lines` (`id` int NOT NULL, `order_id` int, PRIMARY KEY (`id`), KEY `order_id` (`order_id`))"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def planner(mysql_topology: Topology, tools: Tools, tmp_path: Path) -> Iterator[Planner]:
+    """A schema of its own on every primary."""
+    name = f"plan_{os.getpid()}_{next(_numbers)}"
+    for primary in mysql_topology.primaries:
+        primary.create_schema(name)
+    wait_for_replica(mysql_topology.production_a, mysql_topology.production_a_replica)
+    yield planner_on(mysql_topology, name, tools, tmp_path)
+    for primary in mysql_topology.primaries:
+        primary.drop_schema(name)
+
+
+def only(plan: DatabasePlan) -> PlannedMigration:
+    assert None is plan.refusal
+    assert 1 == len(plan.migrations)
+    return plan.migrations[0]
+
+
+def refusal(plan: DatabasePlan) -> Refusal:
+    assert plan.refusal is not None
+    assert () == plan.migrations
+    return plan.refusal
+
+
+def codes(migration: PlannedMigration, *, unsafe: bool) -> list[str]:
+    return [risk.code for risk in migration.risks if risk.unsafe == unsafe]
+
+
+# ── What is planned ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_alter_goes_through_gh_ost_with_everything_a_reviewer_needs(planner: Planner) -> None:
+    planner.run(ORDERS, "INSERT INTO orders (note) VALUES ('a'), ('b')", "ANALYZE TABLE orders")
+    one = only(await planner.plan({"orders": ORDERS}, {"orders": WIDER}))
+    assert "ALTER TABLE `orders` MODIFY COLUMN `note` varchar(60) DEFAULT NULL" == one.statement
+    assert (ChangeKind.ALTER_TABLE, Strategy.GH_OST) == (one.kind, one.strategy)
+    assert planner.target("orders") == one.target
+    assert 2 == one.rows
+    assert one.bytes > 0
+    assert one.seconds > 0
+    assert one.fingerprint
+    assert "" != one.why != one.revert_until != ""
+    assert [] == codes(one, unsafe=True)
+    planner.run(one.statement)
+    [shown] = planner.topology.staging.run("SHOW CREATE TABLE orders", schema=planner.schema)
+    assert definition_hash(shown["Create Table"]) == one.expected
+
+
+async def test_a_create_is_direct_and_expects_no_table(planner: Planner) -> None:
+    one = only(await planner.plan({}, {"orders": ORDERS}))
+    assert (ChangeKind.CREATE_TABLE, Strategy.DIRECT, "") == (one.kind, one.strategy, one.fingerprint)
+    planner.run(one.statement)
+    assert () == (await planner.plan({}, {"orders": ORDERS})).migrations
+
+
+async def test_a_drop_is_direct_and_needs_a_dba(planner: Planner) -> None:
+    planner.run(ORDERS)
+    one = only(await planner.plan({"orders": ORDERS, "lines": LINES}, {"lines": LINES}))
+    assert (ChangeKind.DROP_TABLE, Strategy.DIRECT, "DROP TABLE `orders`") == (one.kind, one.strategy, one.statement)
+    assert "" == one.expected
+    assert ["drop-table"] == codes(one, unsafe=True)
+
+
+async def test_creates_come_first_with_parents_before_children_and_drops_last(planner: Planner) -> None:
+    planner.run(ORDERS, LINES)
+    parent = "CREATE TABLE `z_parent` (`id` int NOT NULL, PRIMARY KEY (`id`))"
+    child = (
+        "CREATE TABLE `a_child` (`id` int NOT NULL, PRIMARY KEY (`id`), CONSTRAINT `up` FOREIGN KEY (`id`) REFERENCES `z_parent` (`id`))"
+    )
+    plan = await planner.plan({"orders": ORDERS, "lines": LINES}, {"orders": WIDER, "z_parent": parent, "a_child": child})
+    assert ["z_parent", "a_child", "orders", "lines"] == [one.target.table for one in plan.migrations]
+    assert [0, 1, 2, 3] == [one.position for one in plan.migrations]
+
+
+async def test_only_the_pull_requests_tables_are_touched_whatever_else_differs(planner: Planner) -> None:
+    planner.run(ORDERS, LINES.replace("int,", "bigint,"), "CREATE TABLE nobody_knows (id int primary key)")
+    plan = await planner.plan({"orders": ORDERS, "lines": LINES}, {"orders": WIDER, "lines": LINES})
+    assert "orders" == only(plan).target.table
+    assert () == plan.drift
+
+
+async def test_what_is_live_already_needs_nothing_and_is_said(planner: Planner) -> None:
+    planner.run(WIDER)
+    plan = await planner.plan({"orders": ORDERS}, {"orders": WIDER})
+    assert ((), ()) == (plan.migrations, plan.drift)
+    assert ("`orders` is as the file says already: nothing to run there.",) == plan.notes
+
+
+async def test_rows_written_meanwhile_change_neither_the_plan_nor_the_fingerprint(planner: Planner) -> None:
+    planner.run(ORDERS)
+    before = only(await planner.plan({"orders": ORDERS}, {"orders": WIDER}))
+    planner.run("INSERT INTO orders (note) VALUES ('a'), ('b')")
+    after = only(await planner.plan({"orders": ORDERS}, {"orders": WIDER}))
+    assert (before.statement, before.fingerprint, before.expected) == (after.statement, after.fingerprint, after.expected)
+
+
+async def test_names_that_gh_ost_gave_to_checks_are_no_difference(planner: Planner) -> None:
+    checked = ORDERS[:-1] + ", CONSTRAINT `in_file` CHECK (`note` <> ''))"
+    planner.run(checked.replace("in_file", "_orders_gho_chk_1"))
+    assert () == (await planner.plan({}, {"orders": checked})).migrations
+    wider = checked.replace("varchar(40)", "varchar(60)")
+    plan = await planner.plan({"orders": checked}, {"orders": wider})
+    assert "ALTER TABLE `orders` MODIFY COLUMN `note` varchar(60) DEFAULT NULL" == only(plan).statement
+    assert () == plan.drift
+
+
+# ── Drift ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_drift_on_a_table_of_the_pull_request_is_shown_as_the_statement_that_made_it(planner: Planner) -> None:
+    planner.run(ORDERS[:-1] + ", KEY `by_note` (`note`))")
+    plan = await planner.plan({"orders": ORDERS}, {"orders": WIDER})
+    assert ["ALTER TABLE `orders` ADD KEY `by_note` (`note`)"] == [one.statement for one in plan.unexplained_drift]
+    assert ["drop-index"] == codes(only(plan), unsafe=True)
+
+
+async def test_another_pull_requests_applied_change_is_named_instead_of_undone(planner: Planner) -> None:
+    planner.run(ORDERS)
+    statement = "ALTER TABLE `orders` ADD KEY `by_note` (`note`)"
+    planner.run(statement)
+    planner.applied.append(Applied(planner.target("orders"), "acme/shop", 5, HeadSha("d" * 40), statement))
+    plan = await planner.plan({"orders": ORDERS}, {"orders": WIDER})
+    assert ("acme/shop#5",) == plan.blocking_pull_requests
+    assert () == plan.unexplained_drift
+
+
+async def test_drift_beside_another_pull_requests_change_is_still_shown(planner: Planner) -> None:
+    planner.run(ORDERS)
+    statement = "ALTER TABLE `orders` ADD KEY `by_note` (`note`)"
+    planner.run(statement, "ALTER TABLE orders COMMENT 'by hand'")
+    planner.applied.append(Applied(planner.target("orders"), "acme/shop", 5, HeadSha("d" * 40), statement))
+    plan = await planner.plan({"orders": ORDERS}, {"orders": WIDER})
+    assert ("acme/shop#5",) == plan.blocking_pull_requests
+    assert ["ALTER TABLE `orders` COMMENT 'by hand'"] == [one.statement for one in plan.unexplained_drift]
+
+
+async def test_an_applied_change_that_is_merged_by_now_blocks_nobody(planner: Planner) -> None:
+    statement = "ALTER TABLE `orders` ADD KEY `by_note` (`note`)"
+    keyed = ORDERS[:-1] + ", KEY `by_note` (`note`))"
+    planner.run(keyed)
+    planner.applied.append(Applied(planner.target("orders"), "acme/shop", 5, HeadSha("d" * 40), statement))
+    plan = await planner.plan({"orders": keyed}, {"orders": keyed.replace("varchar(40)", "varchar(60)")})
+    assert () == plan.drift
+
+
+async def test_the_pull_requests_own_applied_change_is_no_drift(planner: Planner) -> None:
+    planner.run(WIDER)
+    desired = WIDER[:-1] + ", KEY `by_note` (`note`))"
+    own = Applied(planner.target("orders"), REF.repository, REF.number, HeadSha("d" * 40), "ALTER TABLE `orders` MODIFY `note` varchar(60)")
+    planner.applied.append(own)
+    assert () == (await planner.plan({"orders": ORDERS}, {"orders": desired})).drift
+    planner.applied.clear()
+    assert () == (await planner.plan({"orders": ORDERS}, {"orders": desired}, completed=[planner.target("orders")])).drift
+    assert 1 == len((await planner.plan({"orders": ORDERS}, {"orders": desired})).drift)
+
+
+async def test_a_stale_branch_cannot_drop_what_live_has_and_the_merge_keeps(planner: Planner) -> None:
+    """The files are the test merge's: a column that somebody else merged is in them (SAFETY §S1)."""
+    merged = ORDERS[:-1] + ", KEY `theirs` (`note`))"
+    planner.run(merged)
+    plan = await planner.plan({"orders": merged}, {"orders": merged.replace("varchar(40)", "varchar(60)")})
+    assert "KEY" not in only(plan).statement
+    assert () == plan.drift
+
+
+# ── Shards ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_every_shard_gets_its_migration_and_likeness_is_silent(planner: Planner) -> None:
+    planner.run(ORDERS)
+    plan = await planner.plan({"orders": ORDERS}, {"orders": WIDER}, environment="production")
+    assert [("a", 0), ("b", 0)] == [(one.target.shard, one.position) for one in plan.migrations]
+    assert 1 == len({one.statement for one in plan.migrations})
+    assert 2 == len({one.fingerprint for one in plan.migrations})
+    assert () == plan.notes
+
+
+async def test_shards_that_differ_are_named(planner: Planner) -> None:
+    planner.run(ORDERS)
+    planner.run("ALTER TABLE orders MODIFY note varchar(60)", on=planner.topology.production_b)
+    plan = await planner.plan({"orders": ORDERS}, {"orders": WIDER}, environment="production")
+    assert ["a"] == [one.target.shard for one in plan.migrations]
+    assert "`orders` is as the file says already on shard b: nothing to run there." in plan.notes
+    assert "`orders` is not the same on every shard. Alike are: a; b." in plan.notes
+
+
+# ── Strategies ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_instant_change_is_instant_only_where_the_repository_allows_it(planner: Planner) -> None:
+    planner.run(ORDERS)
+    desired = ORDERS[:-1] + ", `extra` int DEFAULT NULL)".replace(")", "") + ")"
+    desired = ORDERS.replace(", PRIMARY KEY", ", `extra` int, PRIMARY KEY")
+    assert Strategy.GH_OST is only(await planner.plan({"orders": ORDERS}, {"orders": desired})).strategy
+    one = only(await planner.plan({"orders": ORDERS}, {"orders": desired}, allow_instant=True))
+    assert Strategy.INSTANT is one.strategy
+    assert one.statement.endswith(", ALGORITHM=INSTANT")
+    planner.run(one.statement)
+    assert () == (await planner.plan({"orders": ORDERS}, {"orders": desired}, allow_instant=True)).migrations
+
+
+async def test_a_change_that_mysql_would_not_make_instantly_goes_through_gh_ost(planner: Planner) -> None:
+    planner.run(ORDERS)
+    desired = ORDERS[:-1] + ", KEY `by_note` (`note`))"
+    assert Strategy.GH_OST is only(await planner.plan({"orders": ORDERS}, {"orders": desired}, allow_instant=True)).strategy
+
+
+@pytest.mark.parametrize(
+    ("prepare", "because"),
+    [
+        ("CREATE TABLE kid (id int primary key, CONSTRAINT up FOREIGN KEY (id) REFERENCES orders (id))", "foreign keys"),
+        ("CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = 'x'", "triggers"),
+    ],
+)
+async def test_what_gh_ost_refuses_is_for_a_person_and_says_why(planner: Planner, prepare: str, because: str) -> None:
+    planner.run(ORDERS)
+    planner.run(prepare)
+    one = only(await planner.plan({"orders": ORDERS}, {"orders": WIDER}))
+    assert Strategy.MANUAL is one.strategy
+    assert because in one.why
+    assert "mark-complete" in one.why
+    assert 1 == len(one.dependents)
+
+
+async def test_a_table_without_a_usable_key_is_for_a_person(planner: Planner) -> None:
+    loose = "CREATE TABLE `loose` (`a` int, UNIQUE KEY `a` (`a`))"
+    planner.run(loose)
+    one = only(await planner.plan({"loose": loose}, {"loose": loose.replace("`a` int,", "`a` int, `b` int,")}))
+    assert Strategy.MANUAL is one.strategy
+    assert "primary key" in one.why
+
+
+async def test_partition_maintenance_is_for_a_person(planner: Planner) -> None:
+    parted = "CREATE TABLE `p` (`id` int NOT NULL, PRIMARY KEY (`id`)) PARTITION BY RANGE (`id`) (PARTITION p0 VALUES LESS THAN (10){})"
+    before, after = parted.format(""), parted.format(", PARTITION p1 VALUES LESS THAN (20)")
+    planner.run(before)
+    one = only(await planner.plan({"p": before}, {"p": after}))
+    assert (Strategy.MANUAL, True) == (one.strategy, "ADD PARTITION" in one.statement)
+    planner.run(after.replace("`p`", "`q`"))
+    fewer = only(await planner.plan({"q": after.replace("`p`", "`q`")}, {"q": before.replace("`p`", "`q`")}))
+    assert ["drop-partition"] == codes(fewer, unsafe=True)
+
+
+# ── Risks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_not_null_over_nulls_is_unsafe_and_without_them_it_is_not(planner: Planner) -> None:
+    planner.run(ORDERS, "INSERT INTO orders (note) VALUES ('a')")
+    desired = ORDERS.replace("varchar(40)", "varchar(40) NOT NULL")
+    assert [] == codes(only(await planner.plan({"orders": ORDERS}, {"orders": desired})), unsafe=True)
+    planner.run("INSERT INTO orders (note) VALUES (NULL)")
+    assert ["null-values"] == codes(only(await planner.plan({"orders": ORDERS}, {"orders": desired})), unsafe=True)
+
+
+async def test_a_unique_key_over_duplicates_is_unsafe_also_when_only_the_new_collation_makes_them(planner: Planner) -> None:
+    exact = ORDERS.replace("varchar(40)", "varchar(40) COLLATE utf8mb4_bin")[:-1] + ", UNIQUE KEY `u` (`note`))"
+    planner.run(exact, "INSERT INTO orders (note) VALUES ('a'), ('b')")
+    folded = exact.replace("utf8mb4_bin", "utf8mb4_0900_ai_ci")
+    assert [] == codes(only(await planner.plan({"orders": exact}, {"orders": folded})), unsafe=True)
+    planner.run("INSERT INTO orders (note) VALUES ('A')")
+    assert ["duplicates"] == codes(only(await planner.plan({"orders": exact}, {"orders": folded})), unsafe=True)
+
+
+async def test_rows_that_violate_a_new_check_are_found(planner: Planner) -> None:
+    planner.run(ORDERS, "INSERT INTO orders (note) VALUES ('it''s')")
+    desired = ORDERS[:-1] + ", CONSTRAINT `c` CHECK (`note` <> 'it''s \\\\'))"
+    assert [] == codes(only(await planner.plan({"orders": ORDERS}, {"orders": desired})), unsafe=True)
+    planner.run("INSERT INTO orders (note) VALUES ('it''s \\\\')")
+    assert ["check-violated"] == codes(only(await planner.plan({"orders": ORDERS}, {"orders": desired})), unsafe=True)
+
+
+async def test_a_table_dropped_beside_a_created_one_of_the_same_shape_may_be_a_rename(planner: Planner) -> None:
+    planner.run(ORDERS)
+    plan = await planner.plan({"orders": ORDERS}, {"purchases": ORDERS.replace("orders", "purchases")})
+    [dropped] = [one for one in plan.migrations if one.kind is ChangeKind.DROP_TABLE]
+    assert ["drop-table", "ambiguous-rename"] == codes(dropped, unsafe=True)
+
+
+# ── Refusals ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_table_that_others_refer_to_is_not_dropped(planner: Planner) -> None:
+    planner.run(ORDERS, "CREATE TABLE kid (id int primary key, CONSTRAINT up FOREIGN KEY (id) REFERENCES orders (id))")
+    stop = refusal(await planner.plan({"orders": ORDERS, "lines": LINES}, {"lines": LINES}))
+    assert "drop their foreign keys" in stop.next or "Drop those foreign keys" in stop.next
+
+
+async def test_a_file_that_mysql_does_not_take_refuses_with_its_name_and_mysqls_words(planner: Planner) -> None:
+    planner.run(ORDERS)
+    stop = refusal(await planner.plan({"orders": ORDERS}, {"orders": ORDERS.replace("varchar(40)", "varchar(40) DEFAULT 7 UNIQ")}))
+    assert "does-not-load" == stop.code
+    assert "`orders.sql`" in stop.what
+    assert "_skeebot_" not in stop.what
+
+
+async def test_a_file_that_cannot_be_read_is_never_planned_as_a_drop(planner: Planner) -> None:
+    planner.run(ORDERS)
+    stop = refusal(await planner.plan({"orders": ORDERS}, {"orders": ORDERS + "; DROP TABLE `lines`"}))
+    assert "not-understood" == stop.code
+
+
+async def test_a_generated_column_between_virtual_and_stored_is_refused_with_what_to_do(planner: Planner) -> None:
+    virtual = ORDERS.replace(", PRIMARY", ", `g` int AS (`id` + 1) VIRTUAL, PRIMARY")
+    planner.run(virtual)
+    stop = refusal(await planner.plan({"orders": virtual}, {"orders": virtual.replace("VIRTUAL", "STORED")}))
+    assert "not-possible" == stop.code
+    assert "drop it in one pull request" in stop.next
+
+
+async def test_an_unmapped_directory_is_refused_by_name(planner: Planner) -> None:
+    plan = await planner.plan({}, {"orders": ORDERS}, environment="moon")
+    assert plan.refusal is not None
+    assert "moon" in plan.refusal.what
+
+
+async def test_a_cluster_that_is_away_is_a_refusal_not_an_exception(planner: Planner, tmp_path: Path) -> None:
+    inventory = planner.settings.mysql.inventory
+    assert inventory is not None
+    port = planner.topology.staging.port
+    inventory.write_text(inventory.read_text().replace(f"rw_port = {port}", "rw_port = 1"))
+    stop = refusal(await planner.plan({"orders": ORDERS}, {"orders": WIDER}))
+    assert "unreachable" == stop.code
+    assert "127.0.0.1:1" in stop.what
+
+
+async def test_a_schema_that_is_not_there_is_refused(planner: Planner) -> None:
+    planner.schema = "nowhere"
+    stop = refusal(await planner.plan({}, {"orders": ORDERS}))
+    assert "no schema nowhere" in stop.what
+
+
+async def test_options_of_the_base_branch_that_name_another_schema_are_refused(planner: Planner) -> None:
+    stop = refusal(await planner.plan({}, {"orders": ORDERS}, options="schema=elsewhere\n"))
+    assert "elsewhere" in stop.what
+
+
+async def test_the_last_table_of_a_directory_is_not_dropped_by_removing_its_file(planner: Planner) -> None:
+    planner.run(ORDERS)
+    assert "directory-emptied" == refusal(await planner.plan({"orders": ORDERS}, {})).code
+
+
+async def test_a_plan_that_is_too_large_is_refused_by_name(planner: Planner) -> None:
+    tables = {
+        f"t{number}": f"CREATE TABLE `t{number}` (`id` int NOT NULL PRIMARY KEY, "
+        + ", ".join(f"`c{one}` int COMMENT '{'x' * 1000}'" for one in range(60))
+        + ")"
+        for number in range(4)
+    }
+    assert "too-large" == refusal(await planner.plan({}, tables)).code
+
+
+# ── By hand ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_statement_by_hand_is_planned_like_any_other(planner: Planner) -> None:
+    planner.run(ORDERS)
+    one = only(await planner.by_hand("alter table orders add column extra int not null default 7;"))
+    assert ("ALTER TABLE `orders` add column extra int not null default 7", Strategy.GH_OST) == (one.statement, one.strategy)
+    planner.run(one.statement)
+    [shown] = planner.topology.staging.run("SHOW CREATE TABLE orders", schema=planner.schema)
+    assert definition_hash(shown["Create Table"]) == one.expected
+
+
+async def test_a_statement_by_hand_runs_on_the_shards_that_were_named(planner: Planner) -> None:
+    planner.run(ORDERS)
+    plan = await planner.by_hand("ALTER TABLE orders ADD KEY k (note)", cluster="production", shards=["b"])
+    assert ["b"] == [one.target.shard for one in plan.migrations]
+    plan = await planner.by_hand("ALTER TABLE orders ADD KEY k (note)", cluster="production")
+    assert ["a", "b"] == [one.target.shard for one in plan.migrations]
+
+
+async def test_a_rebuild_by_hand_is_no_empty_change(planner: Planner) -> None:
+    planner.run(ORDERS)
+    assert Strategy.GH_OST is only(await planner.by_hand("ALTER TABLE orders ENGINE=InnoDB")).strategy
+    assert () == (await planner.by_hand("ALTER TABLE orders MODIFY note varchar(40)")).migrations
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE orders RENAME TO sold",
+        "ALTER TABLE orders RENAME COLUMN note TO remark",
+        "ALTER TABLE orders CHANGE note remark varchar(40)",
+        "ALTER TABLE orders ADD x int; DROP TABLE orders",
+        "ALTER TABLE elsewhere.orders ADD x int",
+        "ALTER TABLE orders ADD x nonsense",
+        "ALTER TABLE nowhere ADD x int",
+        "ALTER TABLE orders DISCARD TABLESPACE",
+        "ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES mysql.user (host)",
+        "/*!80000 ALTER TABLE orders ADD x int */",
+        "TRUNCATE TABLE orders",
+        "CREATE TABLE orders (id int primary key)",
+        "DROP TABLE orders, nowhere",
+        "ALTER TABLE orders COMMENT 'never closed",
+    ],
+)
+async def test_a_statement_by_hand_that_is_not_known_to_be_safe_is_refused(planner: Planner, statement: str) -> None:
+    planner.run(ORDERS)
+    stop = refusal(await planner.by_hand(statement))
+    assert stop.what
+    assert stop.next
+
+
+def test_the_administrators_errors_are_not_hidden(planner: Planner) -> None:
+    with pytest.raises(pymysql.MySQLError):
+        planner.run("ALTER TABLE nowhere ADD x int")
