@@ -86,7 +86,7 @@ def _late_commits(view: PullRequestView) -> str:
 
 
 def _footer(view: PullRequestView) -> str:
-    plan = f"Plan {code(words.digest(view))} for" if view.digest else "About"
+    plan = f"Plan {code(words.digest(view))} for" if view.digest and words.migrations(view) else "About"
     return f"<sub>{plan} commit {code(view.head_sha[:8])}. Type `{view.protocol.command_prefix} help` for what can be typed here.</sub>"
 
 
@@ -155,9 +155,9 @@ _BEFORE_ANY_GATE: Final = frozenset(
 
 def _gates(view: PullRequestView) -> str:
     """Who has approved and allowed what, and whose approval does not count and why."""
-    if view.stage in _BEFORE_ANY_GATE or (view.stage is Stage.COMPLETE and not view.runs):
-        return ""
     approvals = view.approvals
+    if view.stage in _BEFORE_ANY_GATE or (view.stage is Stage.COMPLETE and not approvals.both):
+        return ""
     facts = [
         f"Owner: {_person(approvals.owner)}",
         f"DBA: {_person(approvals.dba)}",
@@ -408,6 +408,8 @@ def _row_words(view: PullRequestView, row: DatabaseRow, state: CheckState) -> tu
                 return "waiting for the migrations of an earlier commit", _late_commits(view)
             if view.stage is Stage.FAILED and not any(run.state in {MigrationState.FAILED, MigrationState.CANCELLED} for run in runs):
                 return "waiting: another database failed", "**Waiting:** another database failed, and this one continues after it."
+            if view.stage in {Stage.QUEUED, Stage.RUNNING, Stage.PROVING} and not runs:
+                return "waiting for the other databases", "**Waiting** for the migrations of the other databases."
             return first.title, first.sentence
         case _:
             assert_never(state)
@@ -432,7 +434,7 @@ def _status(view: PullRequestView, row: DatabaseRow) -> str:
 
 
 def _plan_of_record(view: PullRequestView) -> str:
-    digest = f"Plan digest: {code(view.digest)}" if view.digest and _sections(view) else ""
+    digest = f"Plan digest: {code(view.digest)}" if view.digest and words.migrations(view) else ""
     return _paragraphs([digest, _drift(view), *_titled_statements(view)])
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 _PLAIN: Final = re.compile(r"[^`|\\]+")
 _CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-_ACTIVE: Final = re.compile(r"[&<>|\\`*~\[\]#]")
+_ACTIVE: Final = re.compile(r"[&<>|\\`*_~\[\]#]")
 _FENCE: Final = re.compile(r" {0,3}(?P<run>`{3,}|~{3,})(?P<info>.*)")
 _HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 _LOGIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,99})")
