@@ -18,6 +18,7 @@ from temporalio import activity
 
 from activities.github.client import GitHubClient, Shown, iso
 from activities.github.deliveries import STICKY_MARKER
+from activities.github.render import COMMENT_LIMIT as BODY_LIMIT
 from activities.github.render import render_say, render_sticky
 from workflows.messages import CommentPublished, PublishComment, React, Say
 from workflows.rules.markdown import truncate_bytes
@@ -25,15 +26,13 @@ from workflows.rules.names import PullRequestRef, same_login
 
 COMMENT_LIMIT: Final = 65_536
 """Characters of a comment (FACTS, GitHub)."""
-MARKER_ROOM: Final = 512
-"""Characters that a marker may take of it."""
+MARKER_ROOM: Final = COMMENT_LIMIT - BODY_LIMIT
+"""Characters that render leaves for a marker."""
 WRITING_TIME: Final = timedelta(seconds=120)
 """Between GitHub's clock when a text was sealed and its `updated_at`: one request, once repeated. Later means another hand."""
 
 _STICKY = re.compile(r"\A\s*" + re.escape(STICKY_MARKER) + r"at=([0-9TZ:-]{20}) sha256=([0-9a-f]{64}) -->\r?\n?")
 _SAID: Final = "<!-- skeebot:say key="
-_BARE_MARKER = re.compile(r"\s*<!-- skeebot:[a-z]+(?::[0-9a-f]+)? -->\s*\Z")
-"""A marker without a seal at the end of what was rendered; ours stands at the beginning instead, where no cut can reach it."""
 
 
 class _User(Shown):
@@ -104,6 +103,7 @@ class Comments:
         wanted = _fitting(body)
         comments, clock = await self._read(ref)
         shown = self.sticky_among(ref, comments)
+        await self._remove_doubles(ref, comments, shown)
         if shown is not None and shown.genuine and shown.body == wanted:
             return CommentPublished(comment_id=shown.comment_id, at=shown.updated_at)
         text = self._sealed(ref, iso(clock), wanted)
@@ -117,7 +117,7 @@ class Comments:
     def sticky_among(self, ref: PullRequestRef, comments: Sequence[Comment]) -> Sticky | None:
         """Our sticky comment: the first of the bot's with the marker, else its first without any marker (somebody took it off)."""
         ours = [one for one in comments if same_login(one.author, self._bot)]
-        marked = next((one for one in ours if one.text.lstrip().startswith(STICKY_MARKER)), None)
+        marked = next((one for one in ours if _is_marked(one)), None)
         found = marked or next((one for one in ours if not one.text.startswith(_SAID)), None)
         if found is None:
             return None
@@ -139,6 +139,13 @@ class Comments:
         found = [one async for one in pages]
         return sorted(found, key=lambda one: one.id), self._github.clock
 
+    async def _remove_doubles(self, ref: PullRequestRef, comments: Sequence[Comment], shown: Sticky | None) -> None:
+        """A POST may land long after its answer was given up. Two stickies, of which one is never kept true again, mislead."""
+        for one in comments:
+            if shown is not None and one.id != shown.comment_id and same_login(one.author, self._bot) and _is_marked(one):
+                path = f"/repos/{quote(ref.repository)}/issues/comments/{one.id}"
+                await self._github.call("DELETE", path, ref.repository, expected={404, 410})
+
     async def _create(self, ref: PullRequestRef, text: str) -> Comment:
         path = f"/repos/{quote(ref.repository)}/issues/{ref.number}/comments"
         return (await self._github.call("POST", path, ref.repository, body={"body": text})).read(Comment)
@@ -151,8 +158,8 @@ class Comments:
 
 
 def _fitting(body: str) -> str:
-    """What was rendered, as it is compared and sealed: without a bare marker, and leaving room for ours."""
-    return _plain(truncate_bytes(_BARE_MARKER.sub("", _plain(body)), COMMENT_LIMIT - MARKER_ROOM))
+    """What was rendered, as it is compared and sealed, leaving room for the marker."""
+    return _plain(truncate_bytes(_plain(body), BODY_LIMIT))
 
 
 def said_marker(key: str) -> str:
@@ -161,6 +168,10 @@ def said_marker(key: str) -> str:
     if len(spelled) > MARKER_ROOM - len(_SAID) - len(" -->"):
         spelled = hashlib.sha256(key.encode()).hexdigest()
     return f"{_SAID}{spelled} -->"
+
+
+def _is_marked(comment: Comment) -> bool:
+    return comment.text.lstrip().startswith(STICKY_MARKER)
 
 
 def _plain(body: str) -> str:

@@ -42,7 +42,7 @@ def webhook_app(settings: Settings, accept: Accept) -> Starlette:
     """POST WEBHOOK_PATH and GET HEALTH_PATH.
 
     202 accepted by Temporal · 200 ignored, with the reason · 400 a header is missing · 401 not signed with our secret · 413 too large ·
-    503 Temporal did not accept it. Errors: NeedsHuman when the webhook secret cannot be read or is empty.
+    415 sent as a form · 503 Temporal did not accept it. Errors: NeedsHuman when the webhook secret cannot be read or is empty.
     """
     secret = read_secret(settings.github.webhook_secret_file, "the webhook secret").encode()
     if not secret:
@@ -57,6 +57,9 @@ def webhook_app(settings: Settings, accept: Accept) -> Starlette:
         guid = request.headers.get("x-github-delivery", "")
         if not event or not guid:
             return _says(400, "missing header: X-GitHub-Event and X-GitHub-Delivery name a delivery")
+        if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            # Else every delivery would be ignored as unreadable, and nobody would notice.
+            return _says(415, "sent as a form: set the content type of the App's webhook to application/json")
         try:
             body = await _read_body(request, limit)
         except ClientDisconnect:

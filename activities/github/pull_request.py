@@ -2,22 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from temporalio import activity
-from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
-from activities.errors import NeedsHuman, TryAgain
+from activities.errors import NeedsHuman
 from activities.github.checks import Checks, ShownRun
 from activities.github.client import GitHubClient, Shown, Together, iso
 from activities.github.comments import Comment, Comments
 from activities.github.people import People
-from workflows import addresses
 from workflows.messages import CommandGiven, Door, PullRequestSnapshot, ReadPullRequest, RequestReview
-from workflows.registry import Registry
 from workflows.rules import commands
 from workflows.rules.approvals import Members, Review, ReviewState
 from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login
@@ -28,8 +23,6 @@ COMMANDS_A_LOOK: Final = 50
 """At most so many at once; a flood waits for the next look, since the cursor stays before it."""
 GUARDING_RULES: Final = frozenset({"pull_request", "required_status_checks", "update", "merge_queue"})
 """Kinds of ruleset rules that keep a writer from simply pushing; the rest (names of commits, signatures, …) protects no gate."""
-
-REGISTRY_PATIENCE: Final = timedelta(seconds=10)
 
 EnrolmentOf = Callable[[str], Awaitable[Enrolment | None]]
 """Asks the Registry for a repository ("owner/name"). Errors: TryAgain when it does not answer."""
@@ -188,6 +181,7 @@ class PullRequests:
             twins=twins.result() if twins is not None else (),
             shown_generations=_generations(runs.result(), ref, pull.head.sha),
             tampered=sticky is not None and not sticky.genuine,
+            comment_shown=sticky is not None,
             enrolment=enrolled,
             protocol=self._protocol,
         )
@@ -284,21 +278,6 @@ class PullRequests:
 
     def _path(self, ref: PullRequestRef) -> str:
         return f"/repos/{quote(ref.repository)}/pulls/{ref.number}"
-
-
-def enrolment_reader(client: Client) -> EnrolmentOf:
-    """Queries the Registry workflow. A Registry that was never started has enrolled nobody."""
-
-    async def enrolment_of(repository: str) -> Enrolment | None:
-        handle = client.get_workflow_handle_for(Registry.run, addresses.REGISTRY)
-        try:
-            return await handle.query(Registry.enrolment, repository, rpc_timeout=REGISTRY_PATIENCE)
-        except RPCError as wrong:
-            if wrong.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise TryAgain(f"The Registry does not answer which enrolment {repository} has: {wrong.message}") from wrong
-
-    return enrolment_of
 
 
 def _state(pull: _PullRequest) -> Literal["open", "closed", "merged"]:

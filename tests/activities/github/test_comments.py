@@ -6,7 +6,7 @@ import pytest
 
 from activities.errors import TryAgain
 from activities.github.client import GitHubClient
-from activities.github.comments import COMMENT_LIMIT, Comments, said_marker
+from activities.github.comments import COMMENT_LIMIT, MARKER_ROOM, Comments, said_marker
 from activities.github.deliveries import STICKY_MARKER
 from tests.fakes.github.fixtures import Acme
 from tests.fakes.github.objects import Comment, PullRequest
@@ -124,6 +124,18 @@ async def test_a_comment_that_landed_but_lost_its_answer_is_found(
     assert 1 == len(ours(acme, pull))
 
 
+async def test_a_second_sticky_that_landed_late_is_taken_away(
+    acme: Acme, comments: Comments, pull: PullRequest, ref: PullRequestRef
+) -> None:
+    await comments.write_sticky(ref, "words")
+    first = ours(acme, pull)[0]
+    acme.world.comment(pull, acme.app.bot, first.body)
+    theirs = acme.world.comment(pull, "mallory", first.body)
+    await comments.write_sticky(ref, "words")
+    assert [first] == ours(acme, pull)
+    assert theirs in pull.comments
+
+
 async def test_the_largest_comment_fits_with_its_marker(acme: Acme, comments: Comments, pull: PullRequest, ref: PullRequestRef) -> None:
     await comments.write_sticky(ref, "```\n" + "words\n" * 20_000 + "```\n")
     (one,) = ours(acme, pull)
@@ -164,7 +176,7 @@ def test_a_key_cannot_end_its_marker() -> None:
         marker = said_marker(key)
         assert 1 == marker.count("-->")
         assert "\n" not in marker
-        assert len(marker) <= 512
+        assert len(marker) <= MARKER_ROOM
 
 
 async def test_a_handled_command_gets_one_reaction(acme: Acme, comments: Comments, pull: PullRequest, ref: PullRequestRef) -> None:

@@ -17,19 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from temporalio.client import Client, WorkflowHandle
-from temporalio.worker import Worker
 
 from activities.errors import NeedsHuman, TryAgain
 from activities.github.intake import HEALTH_PATH, WEBHOOK_PATH, Doorbell, signature_is_good, temporal_acceptor, webhook_app
-from activities.github.pull_request import enrolment_reader
 from activities.settings import Settings
 from embedded.temporal import TemporalServer
 from tests.fakes.github.fixtures import Acme, found_acme
 from tests.fakes.github.server import GitHubStandIn
 from workflows import addresses
 from workflows.messages import BaseMoved, Delivery, Rerequested, Woke
-from workflows.registry import Registry, RegistryState
-from workflows.rules.commands import AddRepository
 from workflows.rules.names import HeadSha, Login, PullRequestRef
 from workflows.timing import Timing
 
@@ -179,6 +175,13 @@ async def test_the_largest_body_that_may_come_comes(door: httpx.AsyncClient, acc
     assert 202 == (await door.post(WEBHOOK_PATH, content=body, headers=headers(body))).status_code
 
 
+async def test_a_webhook_that_is_set_to_forms_says_how_to_mend_it(door: httpx.AsyncClient, accepted: Accepted) -> None:
+    body = b"payload=%7B%7D"
+    answer = await door.post(WEBHOOK_PATH, content=body, headers=headers(body) | {"Content-Type": "application/x-www-form-urlencoded"})
+    assert 415 == answer.status_code
+    assert "application/json" in answer.text
+
+
 def test_an_empty_secret_opens_to_nobody(tmp_path: Path, accepted: Accepted) -> None:
     with pytest.raises(NeedsHuman, match="is empty"):
         webhook_app(all_settings(tmp_path, secret=""), accepted)
@@ -275,18 +278,6 @@ async def test_a_temporal_that_is_away_is_told_as_try_again(temporal_server: Tem
     await asyncio.to_thread(other.kill)
     with pytest.raises(TryAgain, match="Temporal did not accept woke"):
         await temporal_acceptor(client, QUICK)(Woke(ref=ONE, reason="pull_request.opened"))
-
-
-async def test_the_registry_is_asked_for_the_enrolment(temporal: Client) -> None:
-    assert await enrolment_reader(temporal)("acme/shop") is None
-    async with Worker(temporal, task_queue="registry-test", workflows=[Registry]):
-        handle = await temporal.start_workflow(Registry.run, RegistryState(), id=addresses.REGISTRY, task_queue="registry-test")
-        enrolled = await handle.execute_update(
-            Registry.change, AddRepository(repository="acme/shop", owner_team="orders-owners", databases_team="databases")
-        )
-        assert enrolled == await enrolment_reader(temporal)("Acme/Shop")
-        assert await enrolment_reader(temporal)("acme/other") is None
-        await handle.terminate()
 
 
 # ── Through real sockets ──

@@ -309,7 +309,9 @@ async def test_somebody_elses_edit_of_our_comment_is_seen(
     acme: Acme, client: GitHubClient, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef
 ) -> None:
     comments = Comments(client)
+    assert not (await look(pulls, ref)).comment_shown
     await comments.write_sticky(ref, "the plan")
+    assert (await look(pulls, ref)).comment_shown
     assert not (await look(pulls, ref)).tampered
     comment = pull.comments[-1]
     acme.world.edit_comment(comment, comment.body + " and more", by="dave")
