@@ -50,7 +50,8 @@ class Feed:
             if (line := line_of(event)) is not None:
                 yield line
         for state, names in checks.items():
-            yield check_line(state, names)
+            if names:
+                yield check_line(state, names)
 
     def _note_check(self, run: Mapping[str, Any], changed: dict[str, list[str]]) -> None:
         """Only what is new is said; of several states within one look the last."""

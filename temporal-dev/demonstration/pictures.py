@@ -103,7 +103,7 @@ def bars_picture(bars: Sequence[Bar]) -> Table:
     grid = Table.grid(padding=(0, 1))
     for bar in bars:
         share = Text(f"{bar.percent:3.0f} %", style="cyan")
-        grid.add_row(Text(f"   {bar.place}"), ProgressBar(total=100, completed=bar.percent, width=28), share, Text(bar.words, style="dim"))
+        grid.add_row(Text(f"   {bar.place}"), ProgressBar(total=100, completed=bar.percent, width=20), share, Text(bar.words, style="dim"))
     return grid
 
 

@@ -77,7 +77,7 @@ class Screen:
         who = Text.assemble((line.actor, f"bold {_COLOURS.get(line.actor, '')}"), (f" {role}" if role else "", "dim"))
         row = Table.grid(padding=(0, 1))
         row.add_column(width=6, justify="right")
-        row.add_column(width=15, no_wrap=True)
+        row.add_column(width=16, no_wrap=True)
         row.add_column(ratio=1)
         row.add_row(Text(f"{self.seconds:.1f}", style="dim"), who, Text(line.text, style=_TONES[line.tone]))
         self.console.print(row)
