@@ -170,6 +170,9 @@ class GitHubStandIn:
             return await git_http.answer(self.world, request, git[1], git[2])
         if request.method == "GET":
             return await asyncio.to_thread(pages.answer, self.world, path)
+        if request.method == "POST":
+            body = await request.body()
+            return await asyncio.to_thread(pages.act, self.world, path, body, request.headers.get("origin"))
         return PlainTextResponse("Not Found\n", 404)
 
 
