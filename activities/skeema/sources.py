@@ -8,7 +8,7 @@ Whether its columns make sense is for MySQL to judge: an unknown column type is 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 
 import sqlglot
@@ -233,14 +233,20 @@ def _path(place: str, file: str) -> str:
 # ── One file ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_TOKEN_LIMIT: Final = 200_000
+"""Twice what the most partitions that a table can have come to; it keeps a file that was made to be slow from being so."""
+
+
 def _table(file: str, text: str) -> TableSource | None:
     tokens: list[Token] = []
     try:
-        tokens.extend(tokens_of(text))
+        tokens.extend(islice(tokens_of(text), _TOKEN_LIMIT + 1))
     except NotRead:
         if len(tokens) > 2:
             _read_head(tokens)  # "this is CREATE TRIGGER" says more than what stands in its body
         raise
+    if len(tokens) > _TOKEN_LIMIT:
+        raise NotRead(f"the statement has more than {_TOKEN_LIMIT:,} words and symbols", tokens[-1].start)
     while tokens and tokens[-1].is_symbol(";"):
         tokens.pop()
     if not tokens:
@@ -251,6 +257,7 @@ def _table(file: str, text: str) -> TableSource | None:
     _refuse_hidden(tokens, body_end)
     _refuse_qualified(tokens, name_at)
     _refuse_queries(tokens, name_at, body_end)
+    _refuse_directories(tokens[name_at + 1 :])
     _refuse_options(tokens[body_end + 1 :])
     kept = [token for at, token in enumerate(tokens) if at not in dropped]
     return TableSource(name=name, file=file, sql=_rebuilt(text, kept), references=_references(tokens))
@@ -318,7 +325,7 @@ def _read_shape(tokens: Sequence[Token], name_at: int) -> int:
 
 
 _EXECUTABLE_IN_BODY: Final = frozenset(
-    {"INVISIBLE", "VISIBLE", "SRID", "NOT", "COLUMN_FORMAT", "STORAGE", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE"}
+    {"INVISIBLE", "VISIBLE", "SRID", "NOT", "WITH", "COLUMN_FORMAT", "STORAGE", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE"}
 )
 _EXECUTABLE_AFTER: Final = frozenset({"PARTITION", "ENCRYPTION", "AUTOEXTEND_SIZE", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE"})
 """What SHOW CREATE TABLE writes into comments that only newer servers execute, inside the definition and after it."""
@@ -331,8 +338,10 @@ def _refuse_hidden(tokens: Sequence[Token], body_end: int) -> None:
         if token.kind is Kind.OPENS_EXECUTABLE:
             opened, depth = at, 0
             allowed = _EXECUTABLE_IN_BODY if at < body_end else _EXECUTABLE_AFTER
-            if not tokens[at + 1].says(*allowed) or (tokens[at + 1].says("NOT") and not tokens[at + 2].says("ENFORCED")):
-                raise NotRead(f"an executable comment hides {_quote(tokens[at + 1])}; write it in the open", token.start)
+            said, then = tokens[at + 1], tokens[at + 2] if at + 2 < len(tokens) else tokens[at + 1]
+            cut_short = (said.says("NOT") and not then.says("ENFORCED")) or (said.says("WITH") and not then.says("PARSER"))
+            if cut_short or not said.says(*allowed):
+                raise NotRead(f"an executable comment hides {_quote(said)}; write it in the open", token.start)
         elif token.kind is Kind.CLOSES_EXECUTABLE:
             if depth:
                 raise NotRead("an executable comment ends inside parentheses", token.start)
@@ -377,6 +386,13 @@ def _refuse_queries(tokens: Sequence[Token], name_at: int, body_end: int) -> Non
 
 _PLACES: Final = frozenset({"TABLESPACE", "CONNECTION", "DIRECTORY"})
 _ENGINES_ELSEWHERE: Final = frozenset({"federated", "connect", "spider", "s3", "merge", "mrg_myisam"})
+
+
+def _refuse_directories(tokens: Sequence[Token]) -> None:
+    """DATA DIRECTORY and INDEX DIRECTORY wherever a path follows; an index may be called `directory`."""
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if before.says("DATA", "INDEX") and token.says("DIRECTORY") and (after.kind is Kind.STRING or after.is_symbol("=")):
+            raise NotRead(f"{before.text.upper()} DIRECTORY names a place outside the schema", before.start)
 
 
 def _refuse_options(options: Sequence[Token]) -> None:
