@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from activities.errors import NeedsHuman
 from workflows.rules.names import CheckNames, Labels, Protocol
+from workflows.timing import Timing
 
 
 class Section(BaseModel):
@@ -59,7 +60,10 @@ class Account(Section):
 
 
 class MySQLSettings(Section):
-    """inventory: the TOML file of clusters (activities/mysql/discovery.py). One account per job, each with the least grants."""
+    """inventory: the TOML file of clusters (activities/mysql/discovery.py). One account per job, each with the least grants.
+
+    verify_hold_rows: how many rows that change all the time a verification may hold FOR SHARE, each for three seconds at most; 0: none.
+    """
 
     inventory: Path | None = None
     inventory_url: str | None = None
@@ -73,6 +77,7 @@ class MySQLSettings(Section):
     connect_timeout_seconds: int = 5
     lock_wait_seconds: int = 2
     long_transaction_seconds: int = 20
+    verify_hold_rows: int = 0
 
 
 class Ceilings(Section):
@@ -162,6 +167,7 @@ class Settings(BaseSettings):
     names: Names = Names()
     notify: NotifySettings = NotifySettings()
     audit: AuditSettings
+    timing: Timing = Timing()
 
     @classmethod
     def settings_customise_sources(

@@ -27,6 +27,19 @@ T = TypeVar("T")
 READING_MODE: Final = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
 """The session's sql_mode, whatever the server's is: ANSI_QUOTES alone changes what SHOW CREATE TABLE prints (SAFETY §S8)."""
 
+_SPEAKS_OTHERWISE: Final = frozenset(
+    {
+        "ANSI",
+        "ANSI_QUOTES",
+        "HIGH_NOT_PRECEDENCE",
+        "IGNORE_SPACE",
+        "NO_BACKSLASH_ESCAPES",
+        "PIPES_AS_CONCAT",
+        "REAL_AS_FLOAT",
+        "TRADITIONAL",
+    }
+)
+
 _SESSION: Final = (
     f"SET SESSION sql_mode = '{READING_MODE}', time_zone = '+00:00', lock_wait_timeout = 10, innodb_lock_wait_timeout = 10,"
     " information_schema_stats_expiry = 0, sql_quote_show_create = 1, show_gipk_in_create_table_and_information_schema = 1"
@@ -58,6 +71,12 @@ def quoted(name: str) -> str:
 
 def table_name(schema: str, table: str) -> str:
     return f"{quoted(schema)}.{quoted(table)}"
+
+
+def storing_mode(server_mode: str, *added: str) -> str:
+    """The server's sql_mode for what decides which values are legal, without what changes how a statement is read."""
+    modes = [one for one in server_mode.split(",") if one and one not in _SPEAKS_OTHERWISE]
+    return ",".join(dict.fromkeys([*modes, *added]))
 
 
 class Connection:
@@ -96,6 +115,10 @@ class Connection:
         """Rows as dicts; the names of columns in lower case."""
         _, names, rows = await self._ask(sql, args)
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def literal(self, value: Any) -> str:
+        """A value as it is written in a statement."""
+        return str(self._raw.escape(value))
 
     async def use(self, schema: str) -> None:
         await self._in_lane(lambda: self._raw.select_db(schema))

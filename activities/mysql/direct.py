@@ -18,7 +18,7 @@ from temporalio import activity
 
 from activities.errors import NeedsHuman, OurBug, TryAgain
 from activities.mysql import predicates
-from activities.mysql.connect import Connection, in_our_words, mysql_errors, open_connection, quoted
+from activities.mysql.connect import Connection, in_our_words, mysql_errors, open_connection, quoted, storing_mode
 from activities.mysql.discovery import Discovery
 from activities.mysql.introspect import TableFacts, blanked, definition_hash, elements, read_facts
 from activities.mysql.preflight import address_of, held, holders_of, not_pinned, referenced
@@ -26,20 +26,6 @@ from activities.mysql.pulse import heartbeating
 from activities.settings import MySQLSettings
 from workflows.messages import DirectDone, RunDirect
 from workflows.rules.plan import ChangeKind, PlannedMigration, Refusal, Strategy
-
-_SPEAKS_OTHERWISE: Final = frozenset(
-    {
-        "ANSI",
-        "ANSI_QUOTES",
-        "HIGH_NOT_PRECEDENCE",
-        "IGNORE_SPACE",
-        "NO_BACKSLASH_ESCAPES",
-        "PIPES_AS_CONCAT",
-        "REAL_AS_FLOAT",
-        "TRADITIONAL",
-    }
-)
-"""Modes that change how a statement is read. Planned ones are written the usual way; what values are legal stays the server's choice."""
 
 _LOCK_WAIT: Final = (1, 3)
 """Seconds that a DDL may wait for its lock, and readers behind it, whatever the settings say (SAFETY §S6)."""
@@ -348,8 +334,8 @@ async def _earlier(connection: Connection, mark: str, known: int) -> list[int]:
 
 async def _prepare(run: _Run, connection: Connection, *, lock_wait: int) -> None:
     least, most = _LOCK_WAIT
-    modes = str(await connection.value("SELECT @@global.sql_mode")).split(",")
-    mode = ",".join(one for one in modes if one not in _SPEAKS_OTHERWISE)
+    # Planned statements are written the usual way; which values are legal stays the server's choice.
+    mode = storing_mode(str(await connection.value("SELECT @@global.sql_mode")))
     await connection.run(f"SET SESSION lock_wait_timeout = {max(least, min(lock_wait, most))}, sql_mode = %s", (mode,))
     if run.migration.kind is ChangeKind.CREATE_TABLE:
         # Tables of one pull request may refer to each other in any order. Anything else must see that its keys hold.
