@@ -103,6 +103,8 @@ def tokens_of(text: str) -> Iterator[Token]:
         elif kind == "closes":
             if not executable:
                 raise NotRead("a comment ends that never began", at)
+            if text[end : end + 1] == "*":
+                raise NotRead("where this comment ends, another may begin", at)
             executable = False
         elif executable and kind in ("string", "name") and "*/" in found.group():
             raise NotRead("`*/` stands in a string inside an executable comment", at)
