@@ -92,7 +92,7 @@ def diff(
 
 async def _serve(settings: Settings) -> int:
     client = await connect(settings.temporal)
-    application = webhook_app(settings, temporal_acceptor(client))
+    application = webhook_app(settings, temporal_acceptor(client, settings.timing))
     config = uvicorn.Config(application, host=settings.webhooks.host, port=settings.webhooks.port, log_level="warning")
     await uvicorn.Server(config).serve()
     return command_line.DONE

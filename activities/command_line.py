@@ -59,7 +59,7 @@ async def start_pull_request(settings: Settings, url: str) -> int:
     client = await connect(settings.temporal)
     await client.start_workflow(
         PullRequest.run,
-        Story(ref=ref),
+        Story(ref=ref, timing=settings.timing),
         id=addresses.pull_request(ref),
         task_queue=addresses.CONTROL,
         start_signal="hear",

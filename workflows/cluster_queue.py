@@ -117,6 +117,7 @@ class ClusterQueue:
         if state.running or not state.waiting:
             return
         entry = min(state.waiting, key=_turn)
+        await self.ended_whole(entry)
         state.waiting.remove(entry)
         state.running.append(entry)
         work = MigrationWork(order=entry.order, queue=workflow.info().workflow_id, timing=state.timing)
@@ -129,9 +130,20 @@ class ClusterQueue:
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             )
         except WorkflowAlreadyStartedError:
-            workflow.logger.warning("%s already runs: adopting it", _workflow_of(entry))
+            # Somebody else's, or our last one whose end we could not watch: its turn first, then ours.
+            workflow.logger.warning("%s already runs", _workflow_of(entry))
+            state.running.remove(entry)
+            state.waiting.append(entry)
+            await workflow.sleep(timing.QUEUE_PATIENCE)
+            state.inbox.append(entry)
             return
-        self.watchers[entry.order.migration_id] = asyncio.create_task(self.watch(entry, child))
+        self.watchers[_workflow_of(entry)] = asyncio.create_task(self.watch(entry, child))
+
+    async def ended_whole(self, entry: QueueEntry) -> None:
+        """A migration says its verdict before its workflow closes; the next on the same table begins when it has."""
+        before = self.watchers.pop(_workflow_of(entry), None)
+        if before is not None:
+            await before
 
     # ── Small mechanics ──
 
@@ -166,7 +178,6 @@ class ClusterQueue:
         state = self.state
         state.running = [one for one in state.running if one.order.migration_id != news.migration_id]
         state.settled = [*state.settled, news.migration_id][-SETTLED_KEPT:]
-        self.watchers.pop(news.migration_id, None)
 
     async def watch(self, entry: QueueEntry, child: workflow.ChildWorkflowHandle[TableMigration, MigrationMoved]) -> None:
         """A migration settles itself by signal; only one that was terminated or timed out needs its parent for that."""

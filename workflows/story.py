@@ -174,6 +174,8 @@ class Story:
         self.comment_cursor = max(self.comment_cursor, snapshot.comment_cursor)
         if snapshot.tampered:
             self.rewrite_comment = self.void_publication = True
+        if self.view_shown and not snapshot.comment_shown:
+            self.rewrite_comment = True  # somebody deleted it
         if before is None:
             return ""
         changes: list[str] = []

@@ -23,6 +23,9 @@ A_FEW_TIMES: Final = RetryPolicy(
 )
 """Where a person is better told than kept waiting."""
 
+QUEUE_PATIENCE: Final = timedelta(seconds=1)
+"""How long a queue waits for a table's workflow that it did not start to close, before it asks again."""
+
 ONE_LOOK: Final = timedelta(minutes=2)
 """One attempt at reading or writing GitHub (a snapshot is a dozen requests of ten seconds at most)."""
 

@@ -79,7 +79,7 @@ class Product:
     def start(self) -> Self:
         self.start_door()
         self.start_worker()
-        self.github.send_webhooks_to(f"http://127.0.0.1:{self.port}/webhooks")
+        self.github.send_webhooks_to(f"http://127.0.0.1:{self.port}/webhooks/github")
         return self
 
     def start_worker(self) -> Process:

@@ -1,6 +1,7 @@
 """The Temporal development server, on a file, with skeebot's search attributes registered."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,15 +25,17 @@ class TemporalServer:
     """`temporal server start-dev` in `folder`; what it knows survives `stop`, `kill` and `start`.
 
     `ui` serves the web interface on `ui_port`. Time skipping is allowed (it happens only where a test asks for it).
+    `dynamic` are dynamic configuration values in the server's own spelling (key → JSON).
     """
 
-    def __init__(self, program: Path, folder: Path, *, ui: bool = False) -> None:
+    def __init__(self, program: Path, folder: Path, *, ui: bool = False, dynamic: Mapping[str, str] | None = None) -> None:
         self.program = program
         self.folder = folder / "temporal"
         self.namespace = NAMESPACE
         self.port = 0
         self.ui_port = 0
         self._ui = ui
+        self._dynamic = {"frontend.WorkflowTimeSkippingEnabled": "true", **(dynamic or {})}
         self._process: Process | None = None
 
     @property
@@ -67,7 +70,7 @@ class TemporalServer:
             *(str(self.program), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(self.port)),
             *("--db-filename", str(self.folder / "temporal.db")),
             *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=1"),  # twice the throughput
-            *("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"),
+            *(word for key, value in self._dynamic.items() for word in ("--dynamic-config-value", f"{key}={value}")),
             *("--log-level", "warn"),
             *(("--ui-port", str(self.ui_port)) if self._ui else ("--headless",)),
         ]

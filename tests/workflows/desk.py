@@ -4,13 +4,16 @@ Only the workflows are under test here, and only their decisions: the real parts
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
 
 from workflows import addresses
 from workflows.by_hand import ByHand
@@ -18,6 +21,7 @@ from workflows.cluster_queue import ClusterQueue, QueueState
 from workflows.messages import (
     AbortGhost,
     AuditRecord,
+    ByHandResult,
     ChangedDirectory,
     Changes,
     CheckPublished,
@@ -37,9 +41,12 @@ from workflows.messages import (
     GhostStopped,
     LetGo,
     MigrationOrder,
+    MigrationRun,
+    MigrationState,
     Narrate,
     OrderRef,
     PlanDatabase,
+    PlanStatement,
     Preflight,
     PreflightVerdict,
     PrimaryIdentity,
@@ -51,6 +58,7 @@ from workflows.messages import (
     React,
     ReadPullRequest,
     RequestReview,
+    RunByHand,
     RunDirect,
     Say,
     SetLabels,
@@ -64,7 +72,7 @@ from workflows.pull_request import PullRequest
 from workflows.registry import Registry
 from workflows.rules.approvals import Members, Review, ReviewState
 from workflows.rules.checks import CheckState
-from workflows.rules.names import DatabaseRow, Fingerprint, HeadSha, Login, PullRequestRef, Target
+from workflows.rules.names import DatabaseRow, Fingerprint, HeadSha, Login, PlanDigest, PullRequestRef, Target
 from workflows.rules.plan import ChangeKind, DatabasePlan, Directory, Enrolment, PlannedMigration, Strategy
 from workflows.story import Story
 from workflows.sweep import Sweep
@@ -151,6 +159,7 @@ class Desk:
     release_answer: Callable[[CheckRelease], PreflightVerdict] | None = None
     verification: Comparison = Comparison.EQUAL
     cut_over_failures: int = 0
+    hand_plans: dict[str, tuple[PlannedMigration, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.copying.set()
@@ -215,6 +224,30 @@ class Desk:
                 f"stage {self.comments[-1].view.stage if self.comments else None}, said {[one.announcement for one in self.said]}"
             ) from None
 
+    def by_hand(self, *migrations: PlannedMigration) -> "Operator":
+        return Operator(self, migrations)
+
+    def queue(self) -> WorkflowHandle[ClusterQueue, None]:
+        return self.client.get_workflow_handle_for(ClusterQueue.run, addresses.cluster_queue("staging", "a"))
+
+    async def until_standing(self, queue: WorkflowHandle[Any, Any], *, running: int, waiting: int) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                standing = await queue.query(ClusterQueue.standing)
+                if (running, waiting) == (len(standing.running), len(standing.waiting)):
+                    return
+                await asyncio.sleep(0.02)
+
+    async def runs_of(self, handle: WorkflowHandle[Any, Any]) -> list[MigrationRun]:
+        return await handle.query(ByHand.standing)
+
+    async def until_run(self, handle: WorkflowHandle[Any, Any], state: MigrationState) -> None:
+        async with asyncio.timeout(20):
+            while not any(run.state is state for run in await self.runs_of(handle)):
+                await asyncio.sleep(0.02)
+
+    any_digest = PlanDigest("d" * 64)
+
     async def _what_runs(self) -> str:
         lines = []
         async for one in self.client.list_workflows("ExecutionStatus = 'Running'"):
@@ -258,6 +291,7 @@ class Desk:
             base_protected=self.base_protected,
             base_requires_check=self.base_requires_check,
             enrolment=self.enrolment,
+            comment_shown=bool(self.comments),
         )
 
     @activity.defn
@@ -314,6 +348,10 @@ class Desk:
         planned = self.plan.get((ask.head_sha, ask.directory.row.environment), ())
         left = tuple(one for one in planned if one.target not in self.live)
         return DatabasePlan(row=ask.directory.row, migrations=left)
+
+    @activity.defn
+    async def plan_statement(self, ask: PlanStatement) -> DatabasePlan:
+        return DatabasePlan(row=DatabaseRow(environment=ask.environment, database=ask.schema), migrations=self.hand_plans[ask.statement])
 
     @activity.defn
     async def enqueue(self, ask: Enqueue) -> None:
@@ -413,3 +451,36 @@ class Desk:
     @activity.defn
     async def record(self, entry: AuditRecord) -> None:
         self.records.append(entry)
+
+
+@dataclass
+class Operator:
+    """Somebody who sends statements by hand."""
+
+    desk: Desk
+    migrations: tuple[PlannedMigration, ...]
+
+    async def start(self, name: str) -> WorkflowHandle[ByHand, ByHandResult]:
+        statement = self.migrations[0].statement
+        self.desk.hand_plans[statement] = self.migrations
+        ask = RunByHand(name=name, ask=PlanStatement(cluster="staging", schema="shop_orders", statement=statement), actor=OWNER)
+        return await self.desk.client.start_workflow(
+            ByHand.run, ask, id=addresses.by_hand(f"{self.desk.ref.number}-{name}"), task_queue=addresses.CONTROL
+        )
+
+
+@asynccontextmanager
+async def working(desk: Desk) -> AsyncIterator[None]:
+    """Workers for every queue."""
+    queues = (addresses.CONTROL, addresses.RUNNER, addresses.runner_watch("desk"), addresses.runner_control("desk"))
+    async with AsyncExitStack() as stack:
+        for queue in queues:
+            worker = Worker(
+                desk.client,
+                task_queue=queue,
+                workflows=WORKFLOWS if queue == addresses.CONTROL else [],
+                activities=desk.activities(),
+                max_heartbeat_throttle_interval=timedelta(milliseconds=50),  # a cancellation arrives with a heartbeat's answer
+            )
+            await stack.enter_async_context(worker)
+        yield

@@ -1,0 +1,24 @@
+"""One company for all end-to-end tests of a session: real parts, skeebot as its own processes, GitHub stood in for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from embedded.product import Product
+from embedded.stack import Stack
+from tests.end_to_end.company import Company
+from tests.fakes.github import GitHubStandIn
+
+
+@pytest.fixture(scope="session")
+def company() -> Iterator[Company]:
+    with Stack() as stack, GitHubStandIn() as github:
+        world = github.world
+        world.add_org("acme", owners=["olga"], members=["dave", "dora"])
+        world.add_user("mallory")
+        world.add_team("acme", "developers", members=["dave", "dora"])
+        world.add_team("acme", "orders-owners", members=["oscar", "olive"])
+        world.add_team("acme", "databases", members=["dana", "dirk"], pending=["paula"])
+        github.install("acme")
+        with Product(stack, github) as product:
+            yield Company(product, github)
