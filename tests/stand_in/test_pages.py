@@ -23,7 +23,7 @@ def dangers(html: str) -> list[tuple[str, str]]:
             if tag in ("script", "iframe", "object", "embed", "base", "meta"):
                 found.extend((tag, value or "") for name, value in attrs if name in ("src", "srcdoc", "data", "href"))
             found.extend((name, value or "") for name, value in attrs if name.startswith("on"))
-            found.extend((name, value) for name, value in attrs if value and "javascript:" in value and name != "value")
+            found.extend((name, value) for name, value in attrs if value and value.startswith("javascript:"))
 
     Reader().feed(html)
     return found

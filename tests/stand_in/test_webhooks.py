@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections import Counter
+from typing import Any, cast
+
+from githubkit.webhooks import parse_obj
 
 from tests.fakes.github.fixtures import Acme
 from tests.stand_in.conftest import Receiver, app_client_for
@@ -181,6 +185,45 @@ def test_installing_is_told_with_the_repositories(acme: Acme, receiver: Receiver
     assert ["other/till"] == [repository["full_name"] for repository in created.payload["repositories"]]
     assert ["other/safe"] == [repository["full_name"] for repository in changed.payload["repositories_added"]]
     assert "olga" == created.payload["sender"]["login"]
+
+
+def test_every_payload_is_what_githubkit_expects(acme: Acme) -> None:
+    """githubkit is stricter than GitHub: it refuses a third of GitHub's own examples. Ours are whole."""
+    acme.github.send_webhooks_to("http://127.0.0.1:9/")
+    world = acme.world
+    pull = acme.open_change()
+    world.push("acme/shop", "add-note", {"b.sql": "x"}, author="dave")
+    world.add_label(pull, "one", by="dave")
+    world.remove_label(pull, "one", by="dave")
+    review = world.review(pull, "olive")
+    world.edit_review(review, "Better", by="olive")
+    world.dismiss_review(review, by="olga")
+    world.request_reviews(pull, users=["dana"], teams=["databases"], by="dave")
+    comment = world.comment(pull, "dana", "one")
+    world.edit_comment(comment, "two", by="dana")
+    world.delete_comment(comment, by="dana")
+    button = {"label": "Retry", "description": "Again", "identifier": "retry"}
+    facts = {"name": "SchemaBot", "head_sha": pull.head_sha, "conclusion": "failure", "actions": [button]}
+    run = world.create_check_run(acme.app, "acme/shop", facts)
+    world.click_check_action(run, "retry", by="dave")
+    world.rerequest(run, by="dave")
+    world.set_draft(pull, True, by="dave")
+    world.set_draft(pull, False, by="dave")
+    world.edit_pull_request(pull, by="dave", title="Other")
+    world.close_pull_request(pull, by="dave")
+    world.reopen_pull_request(pull, by="dave")
+    world.remove_member("acme/databases", "dirk")
+    world.destroy_merge_group("acme/shop", world.queue_for_merge(pull, by="dave"), by="dave", reason="merged")
+    world.create_repository("olga", "till")
+    installation = acme.github.install("olga", repositories=["olga/till"])
+    world.create_repository("olga", "safe")
+    world.change_installation(installation, add=["olga/safe"])
+    world.suspend(installation)
+    world.uninstall(installation)
+    deliveries = acme.world.outbox.deliveries
+    for delivery in deliveries:
+        parse_obj(cast("Any", delivery.event), json.loads(delivery.body))
+    assert 28 == len({(delivery.event, delivery.action) for delivery in deliveries})
 
 
 # --- chaos ---
