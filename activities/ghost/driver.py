@@ -44,9 +44,12 @@ async def _ask(folder: Path, command: str) -> str:
         writer.close()
 
 
-async def status(folder: Path) -> Progress | None:
-    """What it says of itself now; None if that cannot be read. Errors: GhostSilentError."""
-    return last_status(await ask(folder, "sup"))
+async def status(folder: Path, *, patience_seconds: float = PATIENCE_SECONDS) -> Progress | None:
+    """What it says of itself now; None if that cannot be read.
+
+    gh-ost writes its status into the changelog table first, so it is silent while the primary is. Errors: GhostSilentError.
+    """
+    return last_status(await ask(folder, "sup", patience_seconds=patience_seconds))
 
 
 async def throttle(folder: Path) -> None:

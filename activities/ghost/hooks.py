@@ -41,7 +41,9 @@ printf '{"event":"released","at":%s,"pid":%s}\\n' "$now" "$PPID" >>events.jsonl
 exit 0
 """
 
-RECORDED: Final = ("startup", "validated", "row-copy-complete", "begin-postponed", "before-cut-over", "success", "failure")
+RECORDED: Final = ("startup", "row-copy-complete", "begin-postponed", "before-cut-over", "success", "failure")
+"""Never add `validated`: on --resume gh-ost (v1.1.10) reads the binary log already, but does not listen for the table's rows before
+that hook is through, and what it reads meanwhile is lost (seen: a hook of 50 ms, 4,000 of 9,600 updates gone, no error)."""
 
 
 def hook_scripts() -> Mapping[str, str]:

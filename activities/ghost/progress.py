@@ -11,7 +11,7 @@ POSTPONING: Final = "postponing cut-over"
 _STATUS: Final = re.compile(
     r"Copy: (?P<copied>\d+)/(?P<total>-?\d+) (?P<percent>-?[\d.]+|NaN|[+-]Inf)%; Applied: (?P<applied>\d+); Backlog: \d+/\d+; "
     r"Time: (?P<elapsed>[\dhms]+)\(total\), [\dhms]+\(copy\); streamer: .*?; "
-    r"Lag: -?[\d.]+s, HeartbeatLag: (?P<lag>-?[\d.]+)s, State: (?P<state>.*); ETA: (?P<eta>\S+)\s*$"
+    r"Lag: -?[\d.]+s, HeartbeatLag: (?P<lag>-?[\d.]+)s, State: (?P<state>.*); ETA: (?P<eta>\S+)(?: \[\])?\s*$"
 )
 
 

@@ -285,7 +285,7 @@ class GhostActivities:
         target = order.migration.target
         names = GhostTables.of(run.ghost_table)
         async with self._on_primary(order) as connection:
-            await tables.await_quiet(connection, run.pid, names)
+            await tables.await_quiet(connection, run.pid, target.schema, names)
             await tables.drop_ours(connection, target.schema, target.table, names)
 
     async def _own(self, directory: RunDirectory) -> None:
@@ -324,9 +324,9 @@ class GhostActivities:
         try:
             taken, answer = await driver.unpostpone(directory.path, record.table)
         except GhostSilentError as silent:
-            if not process.lives() or directory.was_used(ask.token):
-                return
-            raise TryAgain(f"{silent}. The release will be tried again.") from silent
+            if not directory.was_used(ask.token):
+                raise TryAgain(f"{silent}. The release will be tried again.") from silent
+            taken, answer = True, ""  # it obeyed, and then could not write its status
         finally:
             directory.revoke()
         if not taken:
@@ -352,7 +352,7 @@ class GhostActivities:
         deadline = time.monotonic() + RELEASE_PATIENCE_SECONDS
         while time.monotonic() < deadline and process.lives():
             try:
-                said = await driver.status(directory.path)
+                said = await driver.status(directory.path, patience_seconds=2.0)
             except GhostSilentError:
                 said = None
             if said is not None and said.phase != POSTPONING:
@@ -363,6 +363,7 @@ class GhostActivities:
         if process.lives():
             directory.note("withdrawn", pid=process.pid, detail=f"not taken within {RELEASE_PATIENCE_SECONDS:.0f} s")
             process.signal(signal.SIGKILL)
+            await _gone(process, KILL_SECONDS)
             activity.logger.warning("gh-ost of run %s was ended: it did not take its release in time, and might later", record.run_id)
 
     # ── stop
@@ -383,7 +384,7 @@ class GhostActivities:
             directory.note("kept" if ask.keep else "abort", pid=process.pid, detail=ask.reason)
         how = await self._end(directory, process, target.table)
         async with self._on_primary(ask.order) as connection:
-            await tables.await_quiet(connection, ask.run.pid, names)
+            await tables.await_quiet(connection, ask.run.pid, target.schema, names)
             standing = await tables.look(connection, target.schema, target.table, names)
             dropped = await tables.drop_ours(connection, target.schema, target.table, names, keep_ghost=ask.keep)
         if not standing.original:
@@ -432,7 +433,7 @@ class GhostActivities:
         target = ask.order.migration.target
         names = GhostTables.of(ask.run.ghost_table)
         async with self._on_primary(ask.order) as connection:
-            await tables.await_quiet(connection, ask.run.pid, names)
+            await tables.await_quiet(connection, ask.run.pid, target.schema, names)
             with mysql_errors(connection.address, f"looking for a checkpoint of {target.schema}.{target.table}"):
                 uuid = await connection.value("SELECT @@server_uuid")
                 standing = await tables.look(connection, target.schema, target.table, names)

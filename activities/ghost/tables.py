@@ -62,14 +62,15 @@ async def has_checkpoint(connection: Connection, schema: str, names: GhostTables
     return None if row is None or row[1] else str(row[0])
 
 
-async def await_quiet(connection: Connection, pid: int, names: GhostTables) -> None:
+async def await_quiet(connection: Connection, pid: int, schema: str, names: GhostTables) -> None:
     """Until nothing of a dead gh-ost is left in the server: a statement may outlive its client (SAFETY §S6).
 
-    Its sessions are known by the pid that they gave when they connected, and by the run's own table names in their statements; those
-    that stay are killed, for which an account needs no right but to be their own. Errors: TryAgain when some still stay.
+    Its sessions are known by the pid that they gave when they connected (from this host, into this schema), and by the run's own table
+    names in their statements; those that stay are killed, for which an account needs no right but to be their own.
+    Errors: TryAgain when some still stay.
     """
     began = time.monotonic()
-    while sessions := await _sessions(connection, pid, names):
+    while sessions := await _sessions(connection, pid, schema, names):
         waited = time.monotonic() - began
         if waited > QUIET_PATIENCE_SECONDS:
             raise TryAgain(f"gh-ost (pid {pid}) is dead, but its sessions {sessions} on {connection.address} are not. Kill them there.")
@@ -79,14 +80,16 @@ async def await_quiet(connection: Connection, pid: int, names: GhostTables) -> N
         await asyncio.sleep(0.1)
 
 
-async def _sessions(connection: Connection, pid: int, names: GhostTables) -> list[int]:
+async def _sessions(connection: Connection, pid: int, schema: str, names: GhostTables) -> list[int]:
     rows = await connection.rows(
-        "SELECT PROCESSLIST_ID FROM performance_schema.session_account_connect_attrs WHERE ATTR_NAME = '_pid' AND ATTR_VALUE = %s"
-        " AND PROCESSLIST_ID IN (SELECT PROCESSLIST_ID FROM performance_schema.session_account_connect_attrs"
-        " WHERE ATTR_NAME = '_client_name' AND ATTR_VALUE = 'Go-MySQL-Driver')"
-        " UNION SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID <> CONNECTION_ID()"
-        " AND PROCESSLIST_USER = SUBSTRING_INDEX(CURRENT_USER(), '@', 1) AND LOCATE(%s, PROCESSLIST_INFO) > 0",
-        (str(pid), names.base),
+        "SELECT PROCESSLIST_ID FROM performance_schema.threads"
+        " WHERE PROCESSLIST_USER = SUBSTRING_INDEX(CURRENT_USER(), '@', 1) AND PROCESSLIST_ID <> CONNECTION_ID()"
+        " AND (LOCATE(%s, PROCESSLIST_INFO) > 0 OR (PROCESSLIST_DB = %s AND PROCESSLIST_HOST ="
+        " (SELECT PROCESSLIST_HOST FROM performance_schema.threads WHERE PROCESSLIST_ID = CONNECTION_ID())"
+        " AND PROCESSLIST_ID IN (SELECT p.PROCESSLIST_ID FROM performance_schema.session_account_connect_attrs p"
+        " JOIN performance_schema.session_account_connect_attrs c USING (PROCESSLIST_ID) WHERE p.ATTR_NAME = '_pid' AND p.ATTR_VALUE = %s"
+        " AND c.ATTR_NAME = '_client_name' AND c.ATTR_VALUE = 'Go-MySQL-Driver')))",
+        (names.base, schema, str(pid)),
     )
     return [int(row[0]) for row in rows]
 

@@ -53,8 +53,8 @@ class RunnerScene:
         async with asyncio.timeout(seconds):
             return await ActivityEnvironment().run(self.ghosts.watch_ghost, WatchGhost(run, order, after))
 
-    async def let_go(self, run: GhostRun, order: MigrationOrder, token: str = "release-1") -> None:
-        await ActivityEnvironment().run(self.ghosts.let_go, LetGo(run, order, token))
+    async def let_go(self, run: GhostRun, order: MigrationOrder, release: str = "release-1") -> None:
+        await ActivityEnvironment().run(self.ghosts.let_go, LetGo(run, order, release))
 
     async def abort(self, run: GhostRun, order: MigrationOrder, *, keep: bool = False) -> GhostStopped:
         return await ActivityEnvironment().run(self.ghosts.abort_ghost, AbortGhost(run, order, "a test says so", keep))
