@@ -195,12 +195,16 @@ def _orders_alike(pair: Pair) -> bool:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two tables as the statements see it. table: quoted, with its schema. index: its name, "" for none."""
+    """One of the two tables as the statements see it. table: quoted, with its schema. index: its name, "" for none.
+
+    digested: names of columns that can be large (here or on the other side): their own SHA-256 is written instead of them.
+    """
 
     table: str
     index: str
     key: tuple[Column, ...]
     columns: tuple[Column, ...]
+    digested: frozenset[str] = frozenset()
 
     @property
     def source(self) -> str:
@@ -213,34 +217,54 @@ class Side:
     @property
     def row_hash(self) -> str:
         """The SHA-256 of the key and the columns, as 32 bytes; NULL only for a row that is too long to be written in one."""
-        pieces = ", ".join(_piece(column) for column in dict.fromkeys((*self.key, *self.columns)))
+        pieces = ", ".join(self.piece(column) for column in dict.fromkeys((*self.key, *self.columns)))
         return f"UNHEX(SHA2(CONCAT({pieces}), 256))"
 
     @property
     def unhashable(self) -> str:
         """How many rows were too long; counted only where columns are large enough, for it hashes each row twice."""
-        return f"COUNT(*) - COUNT({self.row_hash})" if any(column.data_type in _BIG for column in self.columns) else "0"
+        return f"COUNT(*) - COUNT({self.row_hash})" if self.digested else "0"
+
+    def piece(self, column: Column) -> str:
+        """A column as it goes into the hash: NULL flag, length, bytes."""
+        name, written = quoted(column.name), _written(column)
+        if column.name in self.digested:
+            return f"IF({name} IS NULL, '0', CONCAT('1', SHA2({written}, 256)))"
+        return f"IF({name} IS NULL, '0', CONCAT('1', LENGTH({written}), ':', {written}))"
 
 
-def _piece(column: Column) -> str:
+def sides_of(original: tuple[str, str], ghost: tuple[str, str], key: Sequence[Pair], columns: Sequence[Pair]) -> tuple[Side, Side]:
+    """original, ghost: (table, index). Both write each pair of columns in the same form."""
+    big = [pair for pair in columns if {pair.original.data_type, pair.ghost.data_type} & _BIG]
+    return (
+        Side(
+            *original,
+            key=tuple(pair.original for pair in key),
+            columns=tuple(pair.original for pair in columns),
+            digested=frozenset(pair.original.name for pair in big),
+        ),
+        Side(
+            *ghost,
+            key=tuple(pair.ghost for pair in key),
+            columns=tuple(pair.ghost for pair in columns),
+            digested=frozenset(pair.ghost.name for pair in big),
+        ),
+    )
+
+
+def _written(column: Column) -> str:
     name, kind = quoted(column.name), column.data_type
     if kind in _INTEGERS or kind in {"decimal", "year"}:
-        written = f"CAST({name} + 0 AS CHAR)"  # without ZEROFILL
-    elif kind in _FLOATS:
-        written = f"CAST({name} + 0e0 AS CHAR)"  # all digits; a FLOAT by itself prints six
-    elif kind == "bit":
-        written = f"HEX({name})"
-    elif kind in _TEXTS or kind in _MEMBERS:
-        written = f"CAST({name} AS BINARY)" if column.charset == "utf8mb4" else f"CAST(CONVERT({name} USING utf8mb4) AS BINARY)"
-    elif kind == "json":
-        written = f"CAST(CONVERT({name} USING utf8mb4) AS BINARY)"
-    elif kind in _TIMES:
-        written = f"CAST({name} AS CHAR)"
-    else:
-        written = f"CAST({name} AS BINARY)"
-    if kind in _BIG:
-        return f"IF({name} IS NULL, '0', CONCAT('1', SHA2({written}, 256)))"
-    return f"IF({name} IS NULL, '0', CONCAT('1', LENGTH({written}), ':', {written}))"
+        return f"CAST({name} + 0 AS CHAR)"  # without ZEROFILL
+    if kind in _FLOATS:
+        return f"CAST({name} + 0e0 AS CHAR)"  # all digits; a FLOAT by itself prints six
+    if kind == "bit":
+        return f"HEX({name})"
+    if kind in _TIMES:
+        return f"CAST({name} AS CHAR)"
+    if kind == "json" or (kind in _TEXTS | _MEMBERS and column.charset != "utf8mb4"):
+        return f"CAST(CONVERT({name} USING utf8mb4) AS BINARY)"
+    return f"CAST({name} AS BINARY)"
 
 
 Literal = Callable[[Any], str]
@@ -312,5 +336,5 @@ def narrow_statement(sides: Sequence[Side], wheres: Sequence[str]) -> str:
 
 def columns_statement(side: Side, key: Key, literal: Literal) -> str:
     """The hash of each column of one row, to say which of them differ."""
-    pieces = ", ".join(f"SHA2({_piece(column)}, 256)" for column in side.columns)
+    pieces = ", ".join(f"SHA2({side.piece(column)}, 256)" for column in side.columns)
     return f"SELECT {pieces or '1'} FROM {side.source} WHERE {among(side, [key], literal)}"

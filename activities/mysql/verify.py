@@ -10,7 +10,7 @@ are not covered: a verification ages.
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,6 +21,7 @@ from activities.mysql import predicates
 from activities.mysql.comparison import (
     Columns,
     Key,
+    Pair,
     SharedKey,
     Side,
     among,
@@ -32,6 +33,7 @@ from activities.mysql.comparison import (
     narrow_statement,
     renamed_columns,
     shared_key,
+    sides_of,
 )
 from activities.mysql.connect import Connection, mysql_errors, open_connection, quoted, storing_mode, table_name
 from activities.mysql.discovery import Discovery
@@ -211,37 +213,23 @@ class _Walk:
 
     def _sides(self, columns: Columns, key: SharedKey) -> tuple[Side, Side]:
         target = self._ask.order.migration.target
-        return (
-            Side(
-                table=table_name(target.schema, target.table),
-                index=key.original_index,
-                key=tuple(pair.original for pair in key.pairs),
-                columns=tuple(pair.original for pair in columns.same),
-            ),
-            Side(
-                table=table_name(target.schema, self._ask.ghost_table),
-                index=key.ghost_index,
-                key=tuple(pair.ghost for pair in key.pairs),
-                columns=tuple(pair.ghost for pair in columns.same),
-            ),
-        )
+        original = (table_name(target.schema, target.table), key.original_index)
+        ghost = (table_name(target.schema, self._ask.ghost_table), key.ghost_index)
+        return sides_of(original, ghost, key.pairs, columns.same)
 
     async def _scratch_pass(self, columns: Columns, key: SharedKey) -> _Pass:
         """A temporary table with the ghost's columns: nobody else sees it, and no replica hears of it."""
         original, ghost = self._sides(columns, key)
-        schema = self._ask.order.migration.target.schema
         new = tuple(pair.ghost for pair in columns.converted)
-        old = tuple(pair.original for pair in columns.converted)
         names = ", ".join(quoted(column.name) for column in (*ghost.key, *new))
-        scratch = table_name(schema, _SCRATCH)
+        scratch = table_name(self._ask.order.migration.target.schema, _SCRATCH)
         await self._connection.run(f"CREATE TEMPORARY TABLE {scratch} AS SELECT {names} FROM {ghost.table} LIMIT 0")  # noqa: S608
         await self._connection.run(f"ALTER TABLE {scratch} ADD PRIMARY KEY ({ghost.key_list})")
+        stored = [Pair(pair.ghost, pair.ghost) for pair in columns.converted]
+        keys = [Pair(pair.ghost, pair.ghost) for pair in key.pairs]
         return _Pass(
-            sides=(
-                Side(table=scratch, index="", key=ghost.key, columns=new),
-                Side(table=ghost.table, index=ghost.index, key=ghost.key, columns=new),
-            ),
-            fill=Side(table=original.table, index=original.index, key=original.key, columns=old),
+            sides=sides_of((scratch, ""), (ghost.table, ghost.index), keys, stored),
+            fill=replace(original, columns=tuple(pair.original for pair in columns.converted), digested=frozenset()),
         )
 
     # ── Along the key ──
