@@ -27,6 +27,9 @@ TokenFor = Callable[[str], Awaitable[str]]
 PACKS_BEFORE_A_FRESH_START: Final = 400
 """Each fetch leaves a pack; a clone with this many is thrown away. Fetching again is cheaper than repacking, and cannot go wrong."""
 
+OLDEST_GIT: Final = (2, 31)
+"""The first that reads GIT_CONFIG_COUNT."""
+
 _LOCK_POLL_SECONDS: Final = 0.02
 _LISTING_BYTES: Final = 64_000_000
 _TREES_BYTES: Final = 1_000_000_000
@@ -57,6 +60,7 @@ class GitCache:
     github: GitHubSettings
     token_for: TokenFor
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _git_is_known: bool = False
 
     @contextlib.asynccontextmanager
     async def clone_of(self, repository: str) -> AsyncIterator["Clone"]:
@@ -70,6 +74,9 @@ class GitCache:
         folder = self.diff.cache_directory.expanduser().absolute() / f"{repository.lower()}.git"
         async with self._locks.setdefault(repository.lower(), asyncio.Lock()), _locked(folder.with_suffix(".lock")) as lock:
             clone = Clone(cache=self, repository=repository, folder=folder, lock=lock)
+            if not self._git_is_known:
+                await clone.require_git()
+                self._git_is_known = True
             await clone.prepare()
             yield clone
 
@@ -92,6 +99,13 @@ class Clone:
     repository: str
     folder: Path
     lock: int
+
+    async def require_git(self) -> None:
+        """Errors: NeedsHuman when git is too old to take its configuration from the environment: it would ignore what keeps it safe."""
+        said = (await self._git("version", inside=False)).output.decode(errors="replace")
+        version = re.search(r"(\d+)\.(\d+)", said)
+        if version is None or (int(version.group(1)), int(version.group(2))) < OLDEST_GIT:
+            raise NeedsHuman(f"{said.strip() or 'git'} is too old: skeebot needs git {'.'.join(map(str, OLDEST_GIT))} or newer.")
 
     async def prepare(self) -> None:
         """Make the clone where there is none; clear away what a killed git left. Errors: NeedsHuman when the folder cannot be written."""
@@ -263,7 +277,7 @@ def _lines(oids: Sequence[str]) -> bytes:
 
 _NOT_THERE: Final = re.compile(r"couldn't find remote ref|not our ref|no such remote ref")
 _NOT_ALLOWED: Final = re.compile(
-    r"Authentication failed|could not read Username|could not read Password|returned error: 40[134]|Repository not found|not found"
+    r"Authentication failed|could not read Username|could not read Password|returned error: (?:401|404|30\d)|[Nn]ot found"
 )
 _CUT_OFF: Final = re.compile(r"signal 25|File too large|signal: 25")
 _NETWORK: Final = re.compile(

@@ -1,8 +1,9 @@
 """Which enrolled directories and tables a pull request changes, and what their files say: the activity, and what the planner asks."""
 
 import asyncio
+import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Literal, TypeVar
@@ -141,6 +142,7 @@ class GitActivities:
         if before.refusal is not None:
             refusals.append(before.refusal)
         tables = sources.in_files(side.changed)
+        still = set(sources.tables)
         for name in sorted(side.changed & (before.files.keys() | before.too_large.keys())):
             if name in before.too_large:
                 was: TableSource | Refusal | None = too_large(name, self._ceilings, before.too_large[name])
@@ -150,6 +152,7 @@ class GitActivities:
                 tables.add(was.name)
             elif was is not None and name not in present:
                 refusals.append(_removed_unread(side.path, name, was))
+        refusals += _perhaps_still_there(side.path, tables - still, after, {*sources.unread, *after.too_large} - present)
         return _Looked(tables=tuple(sorted(tables)), refusal=together(refusals))
 
     async def _unmapped(
@@ -215,7 +218,10 @@ class GitActivities:
             read_sources, content.files, changed=changed & content.files.keys(), place=path, ceilings=self._ceilings, until=until
         )
         refusals = [one for one in (oversized(path, content, changed, self._ceilings), sources.refusal) if one is not None]
-        return replace(sources, options=options, notes=(*notes, *sources.notes), refusal=together(refusals))
+        large = (
+            f"Not looked at for its size: {shown(path)}/{shown(name)}." for name in sorted(content.too_large)[:5] if name not in changed
+        )
+        return replace(sources, options=options, notes=(*notes, *sources.notes, *large), refusal=together(refusals))
 
     async def _options(self, clone: Clone, merge: TestMerge, path: str) -> tuple[OptionFiles, tuple[str, ...], Refusal | None]:
         """Every `.skeema` from the root to the directory, on the base branch; notes say where the merge has another."""
@@ -338,6 +344,22 @@ def _beyond_counting(ask: FindChanges) -> Refusal:
         what=f"{ask.ref} changes more schema files than can be listed.",
         next="Split the change into several pull requests.",
     )
+
+
+def _perhaps_still_there(path: str, gone: Collection[str], after: DirectoryContent, unread: Collection[str]) -> Iterator[Refusal]:
+    """A table whose file went may be described in another one that is not one CREATE TABLE: then it is not dropped on a guess."""
+    for table in sorted(gone):
+        creates = re.compile(
+            rb"\bcreate\s+(?:\w+\s+)*table\b[^(;]{0,200}?(?<![\w$])" + re.escape(table.encode()) + rb"(?![\w$])", re.IGNORECASE
+        )
+        for name in sorted(unread):
+            if name not in after.files or creates.search(after.files[name]):
+                yield Refusal(
+                    code="not-understood",
+                    what=f"The file of the table `{shown(table)}` is removed, but `{shown(path)}/{shown(name)}` may still describe it:"
+                    " that one is not one CREATE TABLE, or is too large to be read.",
+                    next=f"Make `{shown(name)}` one CREATE TABLE or take it out of the schema directory, then push again.",
+                )
 
 
 def _removed_unread(path: str, name: str, why: Refusal) -> Refusal:

@@ -42,8 +42,7 @@ async def test_the_token_is_in_no_argument_and_in_no_file(looking: Looking, tmp_
 
     assert changes.refusal is None
     assert tokens
-    written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
-    assert not [content for content in written if any(token.encode() in content for token in tokens)]
+    assert not [content for content in _all_files(tmp_path) if any(token.encode() in content for token in tokens)]
     assert b"fetch" in seen.read_bytes()
     assert 0o700 == stat.S_IMODE((looking.settings.diff.cache_directory / "acme").stat().st_mode)
 
@@ -170,10 +169,24 @@ async def test_only_the_settings_transport_is_spoken(looking: Looking, tmp_path:
     assert not (tmp_path / "witness").exists()
 
 
+async def test_a_git_that_would_ignore_its_safety_settings_is_not_used(looking: Looking, tmp_path: Path) -> None:
+    old = tmp_path / "git-old"
+    old.write_text("#!/bin/sh\necho git version 2.30.9\n")
+    old.chmod(0o700)
+    settings = looking.settings.model_copy(update={"diff": looking.settings.diff.model_copy(update={"git": str(old)})})
+
+    with pytest.raises(NeedsHuman, match=r"2\.30\.9 is too old: skeebot needs git 2\.31"):
+        await GitActivities(settings, cache_of(looking).token_for).find_changes(looking.question(a_change(looking, "note")))
+
+
 async def test_git_that_is_not_there_needs_a_person(looking: Looking) -> None:
     settings = looking.settings.model_copy(update={"diff": looking.settings.diff.model_copy(update={"git": "no-such-git"})})
     with pytest.raises(NeedsHuman, match="install it"):
         await GitActivities(settings, cache_of(looking).token_for).find_changes(looking.question(a_change(looking, "note")))
+
+
+def _all_files(folder: Path) -> list[bytes]:
+    return [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
 
 
 def _alive(pid: int) -> bool:

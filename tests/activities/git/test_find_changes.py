@@ -221,6 +221,18 @@ async def test_one_look_takes_five_requests_and_the_next_look_takes_none(looking
     assert ["GET /info/refs", "POST /git-upload-pack"] == looking.git_requests()[len(first) :]
 
 
+async def test_the_next_push_costs_no_more_than_the_first_look(looking: Looking) -> None:
+    pull = looking.change({"schemas/orders/orders.sql": table("orders", "a")})
+    await looking.find(pull)
+    before = len(looking.git_requests())
+    looking.push_to_main({"schemas/orders/customers.sql": table("customers", "b")})
+    looking.acme.world.push(looking.repository, "change", {"schemas/orders/orders.sql": table("orders", "c")}, author="dave")
+    looking.acme.world.compute_mergeability(pull)
+
+    assert (await looking.find(pull)).refusal is None
+    assert 6 >= len(looking.git_requests()) - before
+
+
 async def test_the_files_are_found_on_a_worker_that_never_saw_the_pull_request(looking: Looking) -> None:
     pull = looking.change({"schemas/orders/orders.sql": table("orders", "total", "note")})
     changes = await looking.find(pull)

@@ -130,6 +130,25 @@ async def test_removing_a_file_that_was_no_table_is_not_taken_for_nothing(lookin
     assert "is removed" in refusal.what
 
 
+@pytest.mark.parametrize("other", ["-- two\nCREATE TABLE customers (id int); CREATE TABLE  `old` (id int);", "-- " + "x" * 1_000_000])
+async def test_a_table_that_an_unreadable_file_may_describe_is_not_dropped_on_a_guess(looking: Looking, other: str) -> None:
+    looking.push_to_main({"schemas/orders/old.sql": table("old"), "schemas/orders/all.sql": other})
+
+    refusal = await refusal_of(looking, {ORDERS + b"old.sql": None})
+
+    assert "not-understood" == refusal.code
+    assert "`schemas/orders/all.sql`" in refusal.what
+
+
+async def test_a_routine_that_uses_a_table_does_not_keep_it(looking: Looking) -> None:
+    looking.push_to_main(
+        {"schemas/orders/old.sql": table("old"), "schemas/orders/f.sql": "CREATE FUNCTION f() RETURNS int RETURN (SELECT 1 FROM old)"}
+    )
+    changes = await looking.find(looking.change({"schemas/orders/old.sql": None}))
+
+    assert (None, ("old",)) == (changes.refusal, changes.directories[0].tables)
+
+
 async def test_nothing_of_a_pull_request_is_ever_checked_out_or_run(looking: Looking) -> None:
     witness = looking.settings.diff.cache_directory.parent / "witness"
     files: dict[bytes, FileContent] = {
