@@ -9,6 +9,7 @@ from tests.fakes.github import GitHubStandIn, Repository, World
 
 REPOSITORY: Final = "acme/shop"
 DEVELOPER, OWNER, DBA, BOSS = "dave", "oscar", "dana", "olga"
+ENVIRONMENTS: Final = ("staging", "production")
 OWNER_TEAM, DATABASES_TEAM = "shop-owners", "databases"
 
 ROLES: Final[Mapping[str, str]] = {

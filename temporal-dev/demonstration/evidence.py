@@ -1,10 +1,15 @@
 """Gathers what the proofs look at, from GitHub, MySQL and skeebot's records, when the story is over."""
 
+import multiprocessing
 import re
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
+
+import pymysql
+from pymysql.cursors import DictCursor
 
 from activities.ghost.directory import run_directories
 from demonstration import proofs
@@ -13,7 +18,9 @@ from demonstration.feed import read_audit
 from demonstration.proofs import CheckSeen, Proof
 from demonstration.script import Script
 from demonstration.stage import Theatre
-from embedded.mysql import MySQLServer
+from embedded.grants import APPLICATION
+from embedded.mysql import SAMPLE_SCHEMAS, MySQLServer, wait_for_replica
+from embedded.seed import Ledger, Reconciliation, Writer, reconcile
 from tests.fakes.github.objects import CheckRun
 
 LONGEST_WAIT_SECONDS: Final = 10.0
@@ -54,21 +61,52 @@ def _check_seen(run: CheckRun) -> CheckSeen:
 
 
 def _rows(theatre: Theatre) -> Iterator[Proof]:
-    """Every primary against its own writer's ledger, and the replica against its primary's."""
-    with ThreadPoolExecutor(2) as lanes:
-        reports = lanes.map(lambda writer: writer.reconcile(), theatre.writers.values())
+    """Every primary against its own writer's ledger, each in a process of its own: comparing a row is all Python."""
+    theatre.screen.wait_for("every row to be compared with the writers' ledgers")
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as lanes:
+        reports = [lanes.submit(_reconcile, _Account.of(writer)) for writer in theatre.writers.values()]
         for place, report in zip(theatre.writers, reports, strict=True):
-            yield proofs.rows_are_what_was_written(place, report, at_least=theatre.orders)
+            yield proofs.rows_are_what_was_written(place, report.result(), at_least=theatre.orders)
+    theatre.screen.wait_for("")
+    mysql = theatre.stack.mysql
+    wait_for_replica(mysql.production_a, mysql.production_a_replica)
+    yield proofs.replica_agrees("production/a", _checksums(mysql.production_a), _checksums(mysql.production_a_replica))
+
+
+@dataclass(frozen=True)
+class _Account:
+    """What another process needs to read the writer's table and to know what it must find."""
+
+    ledger: Ledger
+    schema: str
+    table: str
+    writes: Mapping[str, int]
+    connection: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, writer: Writer) -> "_Account":
+        server, user = writer.server, APPLICATION.user
+        connection = {"host": server.host, "port": server.port, "user": user, "password": server.passwords[user]}
+        return cls(writer.settle(), writer.schema, writer.table, dict(writer.writes), connection)
+
+
+def _reconcile(account: _Account) -> Reconciliation:
+    with pymysql.connect(cursorclass=DictCursor, charset="utf8mb4", **account.connection) as connection:
+        return reconcile(account.ledger, connection, schema=account.schema, table=account.table, writes=account.writes)
+
+
+def _checksums(server: MySQLServer) -> dict[str, int]:
+    names = [f"{schema}.{table}" for schema in SAMPLE_SCHEMAS for table in sorted(definitions(server, schema))]
+    return {row["Table"]: row["Checksum"] for row in server.run(f"CHECKSUM TABLE {', '.join(names)}")}
 
 
 def _schemas(theatre: Theatre) -> Iterator[Proof]:
     merged = merged_schemas(theatre)
     kept = kept_tables(theatre)
     for place, server in theatre.primaries.items():
-        for schema, tables in merged.items():
-            found = definitions(server, schema)
-            yield proofs.nothing_is_left_behind(f"{place} {schema}", found, expected=tables, kept=kept.get((place, schema), set()))
-            yield proofs.live_is_what_was_merged(f"{place} {schema}", found, merged=tables)
+        live = {schema: definitions(server, schema) for schema in merged}
+        yield proofs.live_is_what_was_merged(place, live, merged=merged)
+        yield proofs.nothing_is_left_behind(place, live, expected=merged, kept=kept.get(place, {}))
 
 
 def merged_schemas(theatre: Theatre) -> dict[str, dict[str, str]]:
@@ -97,16 +135,16 @@ def definitions(server: MySQLServer, schema: str) -> dict[str, str]:
     return {name: _AUTO_INCREMENT.sub("", server.run(f"SHOW CREATE TABLE `{name}`", schema=schema)[0]["Create Table"]) for name in names}
 
 
-def kept_tables(theatre: Theatre) -> Mapping[tuple[str, str], set[str]]:
-    """(place, schema) → the names that skeebot recorded of tables that wait for their deadline: quarantined ones, and gh-ost's old ones."""
-    kept: dict[tuple[str, str], set[str]] = {}
+def kept_tables(theatre: Theatre) -> dict[str, dict[str, set[str]]]:
+    """place → schema → the names that skeebot recorded of tables that wait for their deadline: quarantined, and gh-ost's old ones."""
+    kept: dict[str, dict[str, set[str]]] = {}
     for entry in read_audit(theatre.product.folder / "audit.jsonl"):
         name = entry["facts"].get("quarantined_as")
         if name:
             cluster, shard, schema, _ = entry["migration_id"].split(":")[2].split("/")
-            kept.setdefault((f"{cluster}/{shard}", schema), set()).add(name)
+            kept.setdefault(f"{cluster}/{shard}", {}).setdefault(schema, set()).add(name)
     for directory in run_directories(theatre.product.folder / "runs"):
         record = directory.record()
         if record is not None and any(event.name == "success" for event in directory.events()):
-            kept.setdefault((f"{record.cluster}/{record.shard}", record.schema), set()).add(record.tables.old)
+            kept.setdefault(f"{record.cluster}/{record.shard}", {}).setdefault(record.schema, set()).add(record.tables.old)
     return kept

@@ -12,6 +12,9 @@ from tests.fakes.github import World
 from tests.fakes.github.objects import Event
 
 SKEEBOT, CHECKS, GHOST = "skeebot", "checks", "gh-ost"
+_FENCED = re.compile(r"^```\w*\n(.*?)$", re.MULTILINE)
+_ALL_CLEAR = "Nothing is needed from anybody."
+_NUMBERS = re.compile(r"\d+")
 _MARKER = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
@@ -35,9 +38,10 @@ class Feed:
         self._audit_read = 0
         self._ghost_read: dict[Path, int] = {}
         self._checks_shown: dict[tuple[str, str], str] = {}
+        self._told: set[str] = set()
 
     def news(self) -> list[Line]:
-        return [*self._github(), *self._ghosts(), *self._record()]
+        return [*self._github(), *self._record(), *self._ghosts()]
 
     def _github(self) -> Iterator[Line]:
         events = self._world.events[self._events_read :]
@@ -47,11 +51,21 @@ class Feed:
             if event.name == "check_run":
                 self._note_check(event.payload["check_run"], checks)
                 continue
-            if (line := line_of(event)) is not None:
+            if event.action == "synchronize":
+                self._told.clear()  # said of another head, it is news again
+            line = line_of(event)
+            if line is not None and not (event.action == "edited" and self._is_old(line)):
                 yield line
         for state, names in checks.items():
             if names:
                 yield check_line(state, names)
+
+    def _is_old(self, line: Line) -> bool:
+        """It differs from what was told before in numbers at most."""
+        gist = _NUMBERS.sub("", line.text)
+        known = gist in self._told
+        self._told.add(gist)
+        return known
 
     def _note_check(self, run: Mapping[str, Any], changed: dict[str, list[str]]) -> None:
         """Only what is new is said; of several states within one look the last."""
@@ -138,9 +152,7 @@ def ghost_line(event: str, place: str) -> Line | None:
     """gh-ost's own words, by its hooks."""
     said = {
         "startup": ("starts to copy", ""),
-        "row-copy-complete": ("has copied every row and follows the writes", ""),
-        "begin-postponed": ("holds its cut-over", "waiting"),
-        "released": ("is let go", ""),
+        "begin-postponed": ("is copied and follows the writes; the cut-over is held", "waiting"),
         "success": ("has swapped the tables", "good"),
         "failure": ("failed", "bad"),
     }.get(event)
@@ -153,12 +165,12 @@ def audit_line(entry: Mapping[str, Any]) -> Line | None:
     match entry.get("what"):
         case "cut-over released":
             rows = int(facts.get("rows_compared") or 0)
-            return Line(SKEEBOT, f"releases {place}: {rows:,} rows compared, equal; by {facts.get('by', '')}")
+            return Line(SKEEBOT, f"lets {place} go: {rows:,} rows compared, approved by {facts.get('by', '')}")
         case "direct ddl ran":
             kept = f", kept as {facts['quarantined_as']}" if facts.get("quarantined_as") else ""
             return Line(SKEEBOT, f"runs direct DDL on {place}{kept}")
         case "complete":
-            return Line(SKEEBOT, f"{place} is what was approved", "good")
+            return Line(SKEEBOT, f"finds {place} as it was approved", "good")
         case "failed" | "cancelled" as state:
             return Line(SKEEBOT, f"{place} {state}: {facts.get('detail', '')}", "bad")
         case _:
@@ -181,9 +193,11 @@ def place_of(target: str) -> str:
 
 
 def first_line(body: str) -> str:
-    """The first words of a comment, without markers and emphasis."""
-    words = _MARKER.sub("", body).strip().split("\n", 1)[0]
-    return words.replace("**", "").replace("`", "")
+    """The first words of a comment, without markers, emphasis and the all-clear; with the command that it asks for."""
+    text = _MARKER.sub("", body).strip()
+    words = text.split("\n", 1)[0].replace("**", "").replace("`", "").removesuffix(_ALL_CLEAR).strip()
+    command = _FENCED.search(text) if words.endswith(":") else None
+    return f"{words} {command[1]}" if command else words
 
 
 def actor_of(payload: Mapping[str, Any]) -> str:

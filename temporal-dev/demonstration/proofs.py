@@ -177,23 +177,41 @@ def writers_never_stood_still(longest: Mapping[str, float], *, limit: float) -> 
     return Proof(True, f"writes went on through every cut-over; none waited longer than {worst:.2f} s")
 
 
-def nothing_is_left_behind(place: str, found: Collection[str], *, expected: Collection[str], kept: Collection[str]) -> Proof:
-    """found: every table in the schema. kept: the names that skeebot recorded, of tables that wait for their deadline."""
-    strays = sorted(set(found) - set(expected) - set(kept))
-    missing = sorted((set(expected) | set(kept)) - set(found))
-    if strays or missing:
+Names = Mapping[str, Collection[str]]
+"""schema → names of tables."""
+
+
+def nothing_is_left_behind(place: str, found: Names, *, expected: Names, kept: Names) -> Proof:
+    """found: every table there is. kept: the names that skeebot recorded, of tables that wait for their deadline."""
+    here, ours, waiting = _qualified(found), _qualified(expected), _qualified(kept)
+    strays, missing = sorted(here - ours - waiting), sorted((ours | waiting) - here)
+    if strays or missing or not ours:
         faults = [f"left over {_listed(strays)}" if strays else "", f"missing {_listed(missing)}" if missing else ""]
-        return Proof(False, f"{place}: {'; '.join(fault for fault in faults if fault)}")
-    kept_here = f", and kept on record {_listed(sorted(kept))}" if kept else ""
-    return Proof(True, f"{place}: {_listed(sorted(expected))}{kept_here}; nothing else")
+        return Proof(False, f"{place}: {'; '.join(fault for fault in faults if fault) or 'no tables are expected'}")
+    on_record = f"; kept on record {_listed(sorted(waiting))}" if waiting else ""
+    return Proof(True, f"{place}: {_count(len(ours), 'table')} and nothing left behind{on_record}")
 
 
-def live_is_what_was_merged(place: str, live: Mapping[str, str], *, merged: Mapping[str, str]) -> Proof:
-    """Both: table → its definition as MySQL writes it."""
-    differ = sorted(table for table in merged if live.get(table) != merged[table])
-    if differ or not merged:
+def live_is_what_was_merged(place: str, live: Mapping[str, Mapping[str, str]], *, merged: Mapping[str, Mapping[str, str]]) -> Proof:
+    """Both: schema → table → its definition as MySQL writes it."""
+    there = {(schema, table): text for schema, tables in live.items() for table, text in tables.items()}
+    wanted = {(schema, table): text for schema, tables in merged.items() for table, text in tables.items()}
+    differ = sorted(f"{schema}.{table}" for (schema, table), text in wanted.items() if there.get((schema, table)) != text)
+    if differ or not wanted:
         return Proof(False, f"{place}: the live schema differs from the merged files in {_listed(differ) or 'everything: no files'}")
-    return Proof(True, f"{place}: the live schema is that of the merged files ({_count(len(merged), 'table')})")
+    return Proof(True, f"{place}: each of {_count(len(wanted), 'table')} is, word for word, what the merged files say")
+
+
+def replica_agrees(place: str, primary: Mapping[str, int], replica: Mapping[str, int]) -> Proof:
+    """Both: table → CHECKSUM TABLE."""
+    differ = sorted(table for table in primary.keys() | replica.keys() if primary.get(table) != replica.get(table))
+    if differ or not primary:
+        return Proof(False, f"{place}: the replica differs from its primary in {_listed(differ) or 'everything: no tables'}")
+    return Proof(True, f"{place}: the replica holds the same rows ({_count(len(primary), 'table')} by CHECKSUM TABLE)")
+
+
+def _qualified(names: Names) -> set[str]:
+    return {f"{schema}.{table}" for schema, tables in names.items() for table in tables}
 
 
 # ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -42,7 +42,7 @@ class Screen:
         self.bars: Sequence[Bar] = ()
         self._waiting = ""
         self._since = 0.0
-        self._quarters: dict[str, int] = {}
+        self._quarters: dict[tuple[str, str], int] = {}
         self._spinner = Spinner("dots", style="dim")
         self._live = Live(
             get_renderable=self._bottom,
@@ -120,8 +120,8 @@ class Screen:
             return
         for bar in bars:
             quarter = int(bar.percent // 25)
-            if quarter > self._quarters.get(bar.place, 0):
-                self._quarters[bar.place] = quarter
+            if self._quarters.get((bar.place, bar.doing), 0) < quarter < 4:  # the end of each has a line of its own
+                self._quarters[bar.place, bar.doing] = quarter
                 self.says(GHOST, bar_in_words(bar))
 
     def _bottom(self) -> RenderableType:

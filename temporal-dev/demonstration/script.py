@@ -20,13 +20,13 @@ REFUSED, DONE = "confused", "+1"
 
 
 class Script:
-    """Steps in order. What the proofs need later is kept: `first_head`, `withdrawn`, `result`."""
+    """Steps in order. What the proofs need later is kept: `withdrawn`, `status`, `result`."""
 
     def __init__(self, theatre: Theatre) -> None:
         self.theatre = theatre
         self.world = theatre.world
         self.screen = theatre.screen
-        self.first_head = ""
+        self.shown: set[str] = set()
         self.withdrawn: Withdrawn | None = None
         self.result = ""
         self.status = ""
@@ -46,9 +46,9 @@ class Script:
         self.screen.act(2, "A developer opens a pull request")
         acme.push(world, acme.first_commit())
         theatre.pull = world.open_pull_request(REPOSITORY, acme.BRANCH, title=acme.TITLE, body=acme.DESCRIPTION, author=DEVELOPER)
-        self.first_head = theatre.pull.head_sha
-        await self.plan_of(self.first_head)
+        await self.plan_of(theatre.pull.head_sha)
         assert theatre.view is not None
+        self.shown = {one.statement for plan in theatre.view.plans for one in plan.migrations}
         self.screen.show(plan_picture(theatre.view), title="The plan, proven on an empty copy")
         await self.merge_is_refused()
 
@@ -67,7 +67,7 @@ class Script:
         reason = next((why for login, why in theatre.view.approvals.not_counted.items() if login == OWNER), "")
         self.withdrawn = Withdrawn(by=OWNER, counted_before=OWNER, counted_after=self.owner, reason=reason, started=len(theatre.view.runs))
         self.screen.says("skeebot", f"{OWNER}'s approval does not count any more: {reason}", "waiting")
-        self.screen.show(plan_picture(theatre.view), title="The new plan")
+        self.screen.show(plan_picture(theatre.view, but=self.shown), title="What is new in the plan")
 
     async def a_loss_is_allowed(self) -> None:
         theatre = self.theatre
@@ -196,6 +196,7 @@ class Script:
 
     def expect(self, comment: Comment, content: str) -> None:
         found = self.reaction(comment)
-        self.screen.says("skeebot", f"reacts with {found} to {comment.user.login}'s command", "good" if found == DONE else "waiting")
+        face = {DONE: "👍", REFUSED: "😕"}.get(found, found)
+        self.screen.says("skeebot", f"reacts with {face} to {comment.user.login}'s command", "good" if found == DONE else "waiting")
         if found != content:
             raise Missed(f"“{comment.body}” by {comment.user.login} got the reaction {found}, not {content}.")

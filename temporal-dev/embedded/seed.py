@@ -212,12 +212,18 @@ class Writer:
 
         Reads through `connection` (a replica's, say), by default as the application on the writer's own server.
         """
+        ledger = self.settle()
+        with self._connect() as own:
+            through = connection or own
+            return reconcile(ledger, through, schema=self.schema, table=self.table, writes=dict(self.writes))
+
+    def settle(self) -> Ledger:
+        """The ledger, with every write that got no answer looked up; stop the writer first."""
         if self._thread is not None:
             raise RuntimeError("the writer still writes: stop it before reconciling")
         with self._connect() as own:
             self._settle_all(own)
-            through = connection or own
-            return reconcile(self.ledger, through, schema=self.schema, table=self.table, writes=dict(self.writes))
+        return self.ledger
 
     # -- the thread
 

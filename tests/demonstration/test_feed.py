@@ -75,6 +75,23 @@ def test_a_comment_is_told_again_only_when_its_first_line_changes(github: GitHub
     assert [Line("skeebot", "comments: Waiting for oscar."), Line("skeebot", "its comment now says: Complete")] == lines.news()
 
 
+def test_a_comment_that_counts_is_told_once_per_head(github: GitHubStandIn, tmp_path: Path) -> None:
+    pull = opened(github)
+    lines = feed_of(github, tmp_path)
+    bot, world = github.app.bot, github.world
+    comment = world.comment(pull, bot, "**Planning**")
+    for done in range(3):
+        world.edit_comment(comment, f"**Running:** {done} of 9. Nothing is needed from anybody.", by=bot)
+    assert ["comments: Planning", "its comment now says: Running: 0 of 9."] == [line.text for line in lines.news()]
+    acme.push(world, acme.late_commit())
+    world.edit_comment(comment, "**Running:** 0 of 9. Nothing is needed from anybody.", by=bot)
+    assert "its comment now says: Running: 0 of 9." in [line.text for line in lines.news()]
+
+
+def test_a_command_that_is_asked_for_is_told_with_its_sentence() -> None:
+    assert "Somebody types: .skeefree cut-over" == feed.first_line("**Somebody** types:\n\n```\n.skeefree cut-over\n```\n\nmore")
+
+
 def test_the_merge_is_told(github: GitHubStandIn, tmp_path: Path) -> None:
     pull = opened(github)
     lines = feed_of(github, tmp_path)
@@ -91,9 +108,9 @@ def test_the_record_is_read_whole_lines_at_a_time(github: GitHubStandIn, tmp_pat
     complete = {"what": "complete", "migration_id": migration, "facts": {"target": "production/a/shop_orders/orders"}}
     whole = json.dumps(released) + "\n" + json.dumps(complete) + "\n"
     audit.write_text(whole[:-20])
-    assert [Line("skeebot", "releases production/a orders: 300,123 rows compared, equal; by oscar, dana")] == lines.news()
+    assert [Line("skeebot", "lets production/a orders go: 300,123 rows compared, approved by oscar, dana")] == lines.news()
     audit.write_text(whole)
-    assert [Line("skeebot", "production/a orders is what was approved", "good")] == lines.news()
+    assert [Line("skeebot", "finds production/a orders as it was approved", "good")] == lines.news()
 
 
 def test_a_quarantined_table_is_named() -> None:
@@ -107,5 +124,6 @@ def test_a_quarantined_table_is_named() -> None:
 
 
 def test_gh_ost_speaks_for_itself() -> None:
-    assert Line("gh-ost", "staging/main orders holds its cut-over", "waiting") == feed.ghost_line("begin-postponed", "staging/main orders")
+    held = feed.ghost_line("begin-postponed", "staging/main orders")
+    assert Line("gh-ost", "staging/main orders is copied and follows the writes; the cut-over is held", "waiting") == held
     assert feed.ghost_line("validated", "staging/main orders") is None

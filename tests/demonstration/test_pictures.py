@@ -40,9 +40,19 @@ def test_a_statement_on_several_shards_is_shown_once_with_each_of_its_places() -
     assert 3 == shown.count("320,000")
 
 
-@pytest.mark.parametrize("words", ["gh-ost", "67.2 MB", "29 s", "✗ loses `coupons` and its 1,200 rows go.", "· The swap waits up to 3 s"])
+@pytest.mark.parametrize("words", ["gh-ost", "67.2 MB", "29 s", "✗ unsafe: `coupons` and its 1,200 rows go.", "· The swap waits up to 3 s"])
 def test_the_plan_shows_strategy_size_time_and_risks(words: str) -> None:
     assert words in text_of(plan_picture(samples.view(Stage.AWAITING_DBA)))
+
+
+def test_staging_comes_before_production() -> None:
+    shown = text_of(plan_picture(samples.view(Stage.AWAITING_DBA)))
+    assert shown.index("staging") < shown.index("production")
+
+
+def test_statements_that_were_shown_already_can_be_left_out() -> None:
+    shown = text_of(plan_picture(samples.view(Stage.AWAITING_DBA), but={samples.GIFTS, samples.COUPONS}))
+    assert (0, 1) == (shown.count("gifts"), shown.count("ALTER TABLE"))
 
 
 # ── Progress ──
@@ -51,24 +61,27 @@ def test_the_plan_shows_strategy_size_time_and_risks(words: str) -> None:
 def test_each_moving_table_has_a_bar_and_what_waits_or_is_over_has_none() -> None:
     view = samples.view(Stage.RUNNING, runs=(*samples.STAGING_DONE, *samples.PRODUCTION_RUNNING))
     assert [
-        Bar("shop-production/-80 orders", 62.4, "199,680 of 320,000, 19 s left"),
-        Bar("shop-production/80- orders", 12.0, "38,400 of 320,000"),
+        Bar("shop-production/-80 orders", "copying", 62.4, "199,680 rows, 19 s left"),
+        Bar("shop-production/80- orders", "throttled, lag=4.2s", 12.0, "38,400 rows"),
     ] == bars_of(view)
 
 
 def test_a_table_that_holds_its_cut_over_has_a_full_bar() -> None:
     (bar,) = bars_of(samples.view(Stage.HOLDING, runs=samples.PRODUCTION_HOLDING))
-    assert Bar("shop-production/-80 orders", 100.0, MigrationState.HOLDING.value) == bar
+    assert Bar("shop-production/-80 orders", MigrationState.HOLDING.value, 100.0) == bar
 
 
 def test_bars_fit_a_narrow_terminal() -> None:
-    shown = text_of(bars_picture([Bar("production/a orders", 62.4, "199,680 of 320,000, 19 s left")]))
+    shown = text_of(bars_picture([Bar("production/a orders", "copying", 62.4, "199,680 rows, 19 s left")]))
     assert 1 == len(shown.rstrip().splitlines())
     assert "62 %" in shown
 
 
 def test_a_bar_in_words_has_ten_steps() -> None:
-    assert "production/a orders ██████░░░░ 62 % copies" == bar_in_words(Bar("production/a orders", 62.4, "copies"))
+    assert "production/a orders ██████░░░░ 62 % copying, 19 s left" == bar_in_words(
+        Bar("production/a orders", "copying", 62.4, "19 s left")
+    )
+    assert "production/a orders ░░░░░░░░░░ 0 % starting" == bar_in_words(Bar("production/a orders", "starting", 0.0))
 
 
 # ── The screen ──
@@ -77,9 +90,10 @@ def test_a_bar_in_words_has_ten_steps() -> None:
 def test_without_a_terminal_a_bar_becomes_a_line_at_each_quarter() -> None:
     paper = console()
     with Screen(paper) as screen:
-        for percent in (3.0, 26.0, 31.0, 49.0, 76.0, 77.0):
-            screen.draw([Bar("staging/main orders", percent, "copies")])
-    assert ["26 %", "76 %"] == [line.split("░ ")[1].split(" copies")[0] for line in printed(paper).splitlines()]
+        for percent in (3.0, 26.0, 31.0, 49.0, 76.0, 77.0, 100.0):
+            screen.draw([Bar("staging/main orders", "copying", percent)])
+        screen.draw([Bar("staging/main orders", "comparing", 30.0)])
+    assert ["26 % copying", "76 % copying", "30 % comparing"] == [line.split("░ ")[1] for line in printed(paper).splitlines()]
 
 
 def test_a_line_names_the_person_with_the_role() -> None:
@@ -109,7 +123,7 @@ def test_what_is_waited_for_is_shown_at_the_bottom_of_a_terminal() -> None:
     terminal = console(terminal=True)
     with Screen(terminal) as screen:
         screen.wait_for("the plan")
-        screen.draw([Bar("staging/main orders", 40.0, "copies")])
+        screen.draw([Bar("staging/main orders", "copying", 40.0)])
         deadline = time.monotonic() + 10
         while not ("waiting for the plan" in printed(terminal) and "staging/main orders" in printed(terminal)):
             assert time.monotonic() < deadline, printed(terminal)

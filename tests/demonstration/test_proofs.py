@@ -167,21 +167,54 @@ def test_a_write_that_waited_too_long_is_named() -> None:
     assert not proofs.writers_never_stood_still({}, limit=10.0).ok
 
 
+EXPECTED = {"shop": ["orders"], "catalog": ["products"]}
+KEPT = {"shop": ["_20261122_carts_DRP"]}
+FOUND = {"shop": ["orders", "_20261122_carts_DRP"], "catalog": ["products"]}
+
+
 def test_only_what_is_on_record_may_be_left() -> None:
-    expected, kept = {"orders"}, {"_20261122_carts_DRP"}
-    assert proofs.nothing_is_left_behind("staging", {"orders", "_20261122_carts_DRP"}, expected=expected, kept=kept).ok
-    stray = proofs.nothing_is_left_behind("staging", {"orders", "_orders_gho", "_20261122_carts_DRP"}, expected=expected, kept=kept)
-    assert (False, True) == (stray.ok, "left over _orders_gho" in stray.text)
-    assert not proofs.nothing_is_left_behind("staging", {"orders"}, expected=expected, kept=kept).ok
-    assert not proofs.nothing_is_left_behind("staging", {"_20261122_carts_DRP"}, expected=expected, kept=kept).ok
+    proof = proofs.nothing_is_left_behind("staging", FOUND, expected=EXPECTED, kept=KEPT)
+    assert (True, "staging: 2 tables and nothing left behind; kept on record shop._20261122_carts_DRP") == proof
+
+
+@pytest.mark.parametrize(
+    ("found", "fault"),
+    [
+        (FOUND | {"shop": [*FOUND["shop"], "_orders_gho"]}, "left over shop._orders_gho"),
+        (FOUND | {"catalog": ["products", "_20261122_carts_DRP"]}, "left over catalog._20261122_carts_DRP"),
+        (FOUND | {"shop": ["orders"]}, "missing shop._20261122_carts_DRP"),
+        (FOUND | {"catalog": []}, "missing catalog.products"),
+    ],
+    ids=["a ghost table", "kept elsewhere", "a kept one gone", "an expected one gone"],
+)
+def test_what_is_left_behind_or_missing_is_named(found: dict[str, list[str]], fault: str) -> None:
+    proof = proofs.nothing_is_left_behind("staging", found, expected=EXPECTED, kept=KEPT)
+    assert (False, f"staging: {fault}") == proof
+
+
+def test_expecting_nothing_proves_nothing() -> None:
+    assert not proofs.nothing_is_left_behind("staging", {}, expected={}, kept={}).ok
+    assert not proofs.live_is_what_was_merged("staging", {}, merged={}).ok
+    assert not proofs.replica_agrees("staging", {}, {}).ok
 
 
 def test_the_live_schema_must_be_that_of_the_files() -> None:
-    merged = {"orders": "CREATE TABLE `orders` (…)"}
-    assert proofs.live_is_what_was_merged("staging", merged | {"_old": "anything"}, merged=merged).ok
-    assert not proofs.live_is_what_was_merged("staging", {"orders": "CREATE TABLE `orders` (other)"}, merged=merged).ok
-    assert not proofs.live_is_what_was_merged("staging", {}, merged=merged).ok
-    assert not proofs.live_is_what_was_merged("staging", {}, merged={}).ok
+    merged = {"shop": {"orders": "CREATE TABLE `orders` (…)"}}
+    assert proofs.live_is_what_was_merged("staging", {"shop": merged["shop"] | {"_old": "anything"}}, merged=merged).ok
+    wrong: list[dict[str, dict[str, str]]] = [
+        {"shop": {"orders": "CREATE TABLE `orders` (other)"}},
+        {"shop": {}},
+        {"catalog": merged["shop"]},
+    ]
+    for live in wrong:
+        proof = proofs.live_is_what_was_merged("staging", live, merged=merged)
+        assert (False, True) == (proof.ok, "shop.orders" in proof.text)
+
+
+def test_a_replica_must_hold_the_same_rows() -> None:
+    assert proofs.replica_agrees("production/a", {"shop.orders": 7}, {"shop.orders": 7}).ok
+    assert "shop.orders" in proofs.replica_agrees("production/a", {"shop.orders": 7}, {"shop.orders": 8}).text
+    assert not proofs.replica_agrees("production/a", {"shop.orders": 7}, {}).ok
 
 
 def test_the_story_ends_with_one_line_about_the_merge() -> None:
