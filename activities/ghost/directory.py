@@ -32,6 +32,8 @@ ABORTS: Final = ("abort", "kept")
 """Events of an abort; kept: the ghost table stays for a person to look at."""
 
 LAUNCH_PATIENCE_SECONDS: Final = 10.0
+LOG_LIMIT_BYTES: Final = 32 * 2**20
+LOG_KEPT_BYTES: Final = 256 * 2**10
 
 _LAUNCH: Final = """
 umask 077
@@ -190,10 +192,21 @@ class RunDirectory:
         try:
             with (self.path / "ghost.log").open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
+                start = start if start <= size else 0  # trimmed since
                 file.seek(max(start, size - last_bytes) if last_bytes is not None else start)
                 return file.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
+
+    def trim_log(self) -> None:
+        """gh-ost writes two lines a second while it holds, for days: where the log has grown too long, its end is kept."""
+        with contextlib.suppress(FileNotFoundError), (self.path / "ghost.log").open("r+b") as file:
+            if file.seek(0, os.SEEK_END) > LOG_LIMIT_BYTES:
+                file.seek(-LOG_KEPT_BYTES, os.SEEK_END)
+                kept = file.read()
+                file.truncate(0)  # gh-ost appends, so it goes on at the new end
+                with _append(self.path / "ghost.log") as again:
+                    again.write(kept)
 
     def log_age_seconds(self) -> float:
         try:
@@ -220,7 +233,8 @@ class RunDirectory:
     # ── who cares for it
 
     def touch_watched(self) -> None:
-        (self.path / "watched").touch(mode=0o600)
+        with contextlib.suppress(FileNotFoundError):  # a lost directory ends no watch
+            (self.path / "watched").touch(mode=0o600)
 
     def unwatched_seconds(self) -> float:
         """Since somebody last watched, or since the run began."""

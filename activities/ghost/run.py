@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import re
 import secrets
 import shutil
 import signal
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -56,8 +58,14 @@ KILL_SECONDS: Final = 10.0
 UNWATCHED_SECONDS: Final = 600.0
 LOG_TAIL_BYTES: Final = 16_384
 
-RENAME_RISK: Final = "rename"
-"""The plan says that columns are renamed: a risk whose code has this word in it."""
+RENAME_RISK: Final = "renames-column"
+"""The code of the risk by which a plan says that it renames a column; without it gh-ost is not told that it may."""
+
+OLDEST_GHOST: Final = (1, 1, 10)
+"""Older ones lose rows (FACTS): below 1.1.8 on unique keys, 1.1.9 on --resume."""
+
+CARE_EVERY_SECONDS: Final = 60.0
+KEEP_RUNS_SECONDS: Final = 30 * 86_400.0
 
 _VERDICTS: Final = {"success": GhostEvent.SUCCEEDED, "failure": GhostEvent.FAILED, "vanished": GhostEvent.VANISHED}
 
@@ -126,9 +134,7 @@ class GhostActivities:
     async def _prepare(self, ask: SpawnGhost, before: RunRecord | None, directory: RunDirectory) -> "_Launch":
         migration = ask.order.migration
         target = migration.target
-        program = shutil.which(self._runner.gh_ost)
-        if program is None:
-            raise NeedsHuman(f"gh-ost is not at {self._runner.gh_ost!r} on {self._runner.host}. Install it, or correct runner.gh_ost.")
+        program = await self._program()
         alter = _judged(read_alter(migration.statement, schema=target.schema, table=target.table))
         connecting = await self._look_at_servers(ask, alter)
         names = before.tables if before is not None else ghost_tables(target.table, ask.run_id)
@@ -174,6 +180,18 @@ class GhostActivities:
             resume=ask.resume,
         )
         return _Launch(record, command)
+
+    async def _program(self) -> str:
+        program = shutil.which(self._runner.gh_ost)
+        if program is None:
+            raise NeedsHuman(f"gh-ost is not at {self._runner.gh_ost!r} on {self._runner.host}. Install it, or correct runner.gh_ost.")
+        asked = await asyncio.create_subprocess_exec(program, "--version", stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        said = (await asked.communicate())[0].decode(errors="replace").strip()
+        found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said)
+        if found is None or tuple(map(int, found.groups())) < OLDEST_GHOST:
+            wanted = ".".join(map(str, OLDEST_GHOST))
+            raise NeedsHuman(f"{program} on {self._runner.host} says that it is {said or 'nothing'!r}; gh-ost {wanted} or later is needed.")
+        return program
 
     async def _look_at_servers(self, ask: SpawnGhost, alter: Alter) -> Connecting:
         """The pinned primary (SAFETY §S9), and what gh-ost is not asked to find out by itself."""
@@ -252,6 +270,7 @@ class GhostActivities:
         record = watch.directory.record()
         if record is None or not watch.primary_is_due():
             return
+        watch.directory.trim_log()
         try:
             async with self._as_ghost(_address(record.primary_address)) as connection:
                 row = await connection.row("SELECT @@server_uuid, @@global.read_only")
@@ -273,12 +292,9 @@ class GhostActivities:
         """A run that ended by itself leaves nothing but the old table; one that vanished may be resumed, an aborted one is abort's."""
         if seen.event == GhostEvent.VANISHED or watch.is_being_aborted():
             return seen
-        try:
-            await self._drop_what_is_left(watch.ask.run, watch.ask.order)
-        except (TryAgain, NeedsHuman) as wrong:
-            if seen.event == GhostEvent.SUCCEEDED:
-                raise
-            return replace(seen, detail=f"{seen.detail} (Its tables could not be dropped: {wrong})")
+        if seen.event == GhostEvent.FAILED:
+            return replace(seen, detail=seen.detail + await self._drop_what_nobody_needs(watch.ask.run, watch.ask.order))
+        await self._drop_what_is_left(watch.ask.run, watch.ask.order)
         return seen
 
     async def _drop_what_is_left(self, run: GhostRun, order: MigrationOrder) -> None:
@@ -411,7 +427,8 @@ class GhostActivities:
     async def fence(self, ask: Fence) -> FenceVerdict:
         """Prove the old process dead on its host, ending it if it lives, and its sessions gone from the primary (SAFETY §S2).
 
-        resumable: same primary, not swapped, a checkpoint, and no binary log purged since. Errors: TryAgain when the primary is away.
+        resumable: same primary, not swapped, a checkpoint, and no binary log purged since. What cannot be resumed is dropped.
+        Errors: TryAgain when the primary is away.
         """
         directory = self._directory(ask.run)
         process = ProcessIdentity.of_run(ask.run.pid, ask.run.started)
@@ -426,7 +443,17 @@ class GhostActivities:
                 )
             how = "was killed"
         problem = await self._why_not_resumable(ask, directory.record())
+        if problem and not directory.is_kept():
+            problem += await self._drop_what_nobody_needs(ask.run, ask.order)
         return FenceVerdict(fenced=True, resumable=not problem, detail=f"gh-ost (pid {process.pid}) {how}. {problem}".strip())
+
+    async def _drop_what_nobody_needs(self, run: GhostRun, order: MigrationOrder) -> str:
+        """ "" or why it could not be done."""
+        try:
+            await self._drop_what_is_left(run, order)
+        except (TryAgain, NeedsHuman) as wrong:
+            return f" (Its tables could not be dropped: {wrong})"
+        return ""
 
     async def _why_not_resumable(self, ask: Fence, record: RunRecord | None) -> str:
         """ "" when it is."""
@@ -458,6 +485,18 @@ class GhostActivities:
         return "" if reaches else f"Binary logs since its checkpoint are purged on {inspected}: start clean."
 
     # ── together
+
+    async def care_for_runs(self) -> None:
+        """Never ends: scan_runs every minute, and forgetting the directories of runs that ended a month ago. A task beside the workers."""
+        while True:
+            await self.scan_runs()
+            await asyncio.to_thread(self._forget_old_runs)
+            await asyncio.sleep(CARE_EVERY_SECONDS)
+
+    def _forget_old_runs(self) -> None:
+        for directory in run_directories(self._root):
+            if not directory.lives() and directory.unwatched_seconds() > KEEP_RUNS_SECONDS:
+                shutil.rmtree(directory.path, ignore_errors=True)
 
     async def scan_runs(self, *, unwatched_seconds: float = UNWATCHED_SECONDS) -> tuple[str, ...]:
         """Pause every gh-ost of this host that nobody has watched for so long; the next watcher lets it go on. Answers their run ids.
@@ -548,6 +587,10 @@ class _Watch:
     def verdict(self) -> GhostSeen:
         """How it ended: by its own word, by its log, or without a word (then that is noted, so that it has a number)."""
         log = self.directory.log()
+        if not self.directory.path.exists():
+            return GhostSeen(
+                GhostEvent.VANISHED, self.ask.after_event + 1, detail=f"{_without_a_word(self.process.pid)} So is its directory."
+            )
         if not any(event.name in _VERDICTS for event in self._events()):
             ended = "success" if ended_well(log) else "failure" if ended_badly(log) else "vanished"
             self.directory.note(ended, pid=self.process.pid)
@@ -648,7 +691,7 @@ def _judged(answer: Alter | Refusal) -> Alter:
 
 
 def _renames_are_planned(migration: PlannedMigration) -> bool:
-    return any(RENAME_RISK in risk.code for risk in migration.risks)
+    return any(risk.code == RENAME_RISK for risk in migration.risks)
 
 
 def _newest(events: list[Event], pid: int, names: tuple[str, ...]) -> str:

@@ -1,7 +1,6 @@
 """What the tests of gh-ost act with: a table with rows, runs of it, and looks at what is left."""
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.ghost.directory import RunDirectory, run_directories
 from activities.ghost.run import GhostActivities
+from activities.mysql.discovery import Discovery
 from activities.settings import MySQLSettings, RunnerSettings
 from embedded.mysql import MySQLServer, Schema
 from tests.activities.mysql.house import an_order, identity_of
@@ -64,6 +64,13 @@ class RunnerScene:
 
     def directory(self, run: GhostRun) -> RunDirectory:
         return RunDirectory.of(self.runner.run_directory, run.run_id)
+
+    def with_settings(self, **changes: Any) -> "RunnerScene":
+        runner = self.runner.model_copy(update=changes)
+        return replace(self, runner=runner, ghosts=GhostActivities(runner, self.settings, Discovery(self.settings)))
+
+    def on_another_host(self, folder: Path) -> "RunnerScene":
+        return self.with_settings(host="runner-2", run_directory=folder)
 
     def events(self, run: GhostRun) -> list[str]:
         return [event.name for event in self.directory(run).events()]
@@ -126,26 +133,6 @@ def end_every_run(folder: Path) -> None:
                 time.sleep(0.02)
 
 
-def slow(runner: RunnerSettings) -> RunnerSettings:
-    """So slow that a test can act while it copies."""
-    return replace_settings(runner, chunk_size=10, nice_ratio=20.0)
-
-
-def replace_settings(runner: RunnerSettings, **changes: Any) -> RunnerSettings:
-    return runner.model_copy(update=changes)
-
-
 def slowly(scene: RunnerScene) -> RunnerScene:
-    gentle = slow(scene.runner)
-    return replace(scene, runner=gentle, ghosts=GhostActivities(gentle, scene.settings, scene.ghosts._discovery))
-
-
-def children_of(pid: int) -> set[int]:
-    return {int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit() and _parent(int(entry.name)) == pid}
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+    """So slow that a test can act while it copies."""
+    return scene.with_settings(chunk_size=10, nice_ratio=20.0)

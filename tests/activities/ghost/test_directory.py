@@ -103,6 +103,23 @@ def test_the_log_of_a_new_attempt_begins_where_the_last_one_ended(root: Path) ->
     assert "first\nsecond\n" == (directory.path / "ghost.log").read_text()
 
 
+def test_a_log_that_grew_too_long_keeps_its_end_and_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("activities.ghost.directory.LOG_LIMIT_BYTES", 1_000)
+    monkeypatch.setattr("activities.ghost.directory.LOG_KEPT_BYTES", 100)
+    directory, _ = launched(root, ("/bin/sh", "-c", "while :; do echo 0123456789; sleep 0.01; done"))
+    log = directory.path / "ghost.log"
+    deadline = time.monotonic() + 10
+    while log.stat().st_size < 1_500:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    directory.trim_log()
+    assert log.stat().st_size < 1_000
+    while log.stat().st_size < 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert {"0123456789"} == set(directory.log().splitlines()[1:-1])
+
+
 def test_a_directory_that_others_can_enter_is_closed_and_a_strangers_is_refused(tmp_path: Path) -> None:
     prepare_root(tmp_path / "open")
     (tmp_path / "open").chmod(0o755)

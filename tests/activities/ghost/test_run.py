@@ -65,11 +65,13 @@ async def test_it_holds_until_it_is_let_go_and_leaves_only_the_old_table(lone: R
 async def test_nothing_that_vanishes_on_disk_releases_the_cut_over(lone: RunnerScene, fresh_schema: Schema) -> None:
     parcels(fresh_schema, 1_000)
     order = lone.order(fresh_schema)
-    run, _ = await hold(lone, order)
+    run, held = await hold(lone, order)
     shutil.rmtree(lone.directory(run).path)
+    watching = asyncio.create_task(lone.watch(run, order, after=held))
     watched_until = time.monotonic() + 4  # gh-ost looks at its flag every second
     while time.monotonic() < watched_until:
         assert process_of(run).lives()
+        assert not watching.done()
         assert ["id", "weight", "city"] == columns_of(fresh_schema)
         await asyncio.sleep(0.2)
     with pytest.raises(ApplicationError, match="cannot be released"):
@@ -77,6 +79,7 @@ async def test_nothing_that_vanishes_on_disk_releases_the_cut_over(lone: RunnerS
     stopped = await lone.abort(run, order)
     assert (True, False) == (stopped.dead, stopped.swapped)
     assert {"parcels"} == tables_of(fresh_schema)
+    assert GhostEvent.VANISHED == (await watching).event
 
 
 async def test_a_release_without_a_grant_is_refused_and_so_is_another_flag_file(lone: RunnerScene, fresh_schema: Schema) -> None:
@@ -235,10 +238,14 @@ async def test_without_a_checkpoint_nothing_is_resumed_and_a_clean_start_leaves_
     verdict = await lone.fence(run, order)
     assert (True, False) == (verdict.fenced, verdict.resumable)
     assert "start clean" in verdict.detail
+    assert {"parcels"} == tables_of(fresh_schema)
     assert run == await lone.spawn(order)  # the same run id again: that run is over, and watching says so
     clean, _ = await hold(lone, order, run_id="run-2")
     assert run.ghost_table != clean.ghost_table
-    assert not {run.ghost_table, run.changelog_table, run.checkpoint_table} & tables_of(fresh_schema)
+    os.kill(clean.pid, signal.SIGKILL)
+    await until(lambda: not process_of(clean).lives())
+    cleaner, _ = await hold(lone, order, run_id="run-3")  # though nobody had asked the fence
+    assert {"parcels", cleaner.ghost_table, cleaner.changelog_table, cleaner.checkpoint_table} == tables_of(fresh_schema)
 
 
 async def test_a_run_that_lives_is_never_joined_by_another_of_its_migration(lone: RunnerScene, fresh_schema: Schema) -> None:
@@ -248,6 +255,38 @@ async def test_a_run_that_lives_is_never_joined_by_another_of_its_migration(lone
     for resume in (False, True):
         with pytest.raises(ApplicationError, match="lives on runner-1"):
             await lone.spawn(order, run_id="run-2", resume=resume)
+
+
+async def test_a_swap_that_outran_its_gh_ost_is_not_made_twice(lone: RunnerScene, fresh_schema: Schema) -> None:
+    parcels(fresh_schema, 1_000)
+    order = lone.order(fresh_schema)
+    run, _ = await hold(lone, order)
+    os.kill(run.pid, signal.SIGKILL)
+    await until(lambda: not process_of(run).lives())
+    fresh_schema.run(f"RENAME TABLE parcels TO `{run.old_table}`, `{run.ghost_table}` TO parcels")  # as if it died right after
+    verdict = await lone.fence(run, order)
+    assert (True, False) == (verdict.fenced, verdict.resumable)
+    assert "swapped already" in verdict.detail
+    with pytest.raises(ApplicationError, match="had swapped"):
+        await lone.spawn(order, run_id="run-2")
+    stopped = await lone.abort(run, order)
+    assert (True, True) == (stopped.dead, stopped.swapped)
+    assert {"parcels", run.old_table} == tables_of(fresh_schema)
+
+
+async def test_another_gh_ost_on_the_table_keeps_its_tables(lone: RunnerScene, fresh_schema: Schema, tmp_path: Path) -> None:
+    parcels(fresh_schema, 1_000)
+    order = lone.order(fresh_schema)
+    run, _ = await hold(lone, order)
+    elsewhere = lone.on_another_host(tmp_path / "elsewhere")
+    other = await elsewhere.spawn(order)  # the same run id, as after a spawn whose answer was lost
+    seen = await elsewhere.watch(other, order)
+    assert GhostEvent.FAILED == seen.event
+    assert "already migrating" in seen.detail
+    with pytest.raises(ApplicationError, match="Another gh-ost works on"):
+        await elsewhere.abort(other, order)
+    assert process_of(run).lives()
+    assert {"parcels", run.ghost_table, run.changelog_table, run.checkpoint_table} == tables_of(fresh_schema)
 
 
 async def test_the_fence_ends_a_frozen_gh_ost(lone: RunnerScene, fresh_schema: Schema) -> None:
@@ -396,6 +435,18 @@ async def test_a_statement_that_gh_ost_must_not_get_starts_nothing(
         await lone.spawn(lone.order(fresh_schema, statement))
     assert "NeedsHuman" == refused.value.type
     assert {"parcels"} == tables_of(fresh_schema)
+
+
+@pytest.mark.parametrize("version", ["1.1.9 (git commit: x)", "unversioned (git commit: unknown)", ""])
+async def test_a_gh_ost_that_loses_rows_is_not_started(lone: RunnerScene, fresh_schema: Schema, tmp_path: Path, version: str) -> None:
+    parcels(fresh_schema, 100)
+    program = tmp_path / "gh-ost"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o700)
+    with pytest.raises(ApplicationError, match=r"1\.1\.10 or later"):
+        await lone.with_settings(gh_ost=str(program)).spawn(lone.order(fresh_schema))
+    with pytest.raises(ApplicationError, match="Install it"):
+        await lone.with_settings(gh_ost=str(tmp_path / "nothing")).spawn(lone.order(fresh_schema))
 
 
 # ── Through the replica ─────────────────────────────────────────────────────────────────────────────────────────────
