@@ -15,6 +15,7 @@ from githubkit import AppAuthStrategy, AppInstallationAuthStrategy, GitHub
 from githubkit.cache import MemCacheStrategy
 
 from tests.fakes.github.fixtures import Acme, acme, github
+from tests.fakes.github.outbox import NO_AUTHORITIES
 
 __all__ = ["acme", "github"]
 
@@ -28,6 +29,7 @@ def client_for(acme: Acme, **options: Any) -> GitHub[AppInstallationAuthStrategy
         http_cache=False,
         auto_retry=False,
         timeout=20.0,
+        ssl_verify=NO_AUTHORITIES,
         cache_strategy=MemCacheStrategy(),
     )
 
@@ -41,6 +43,7 @@ def app_client_for(acme: Acme) -> GitHub[AppAuthStrategy]:
         http_cache=False,
         auto_retry=False,
         timeout=20.0,
+        ssl_verify=NO_AUTHORITIES,
         cache_strategy=MemCacheStrategy(),
     )
 
@@ -55,7 +58,8 @@ async def client(acme: Acme) -> AsyncIterator[GitHub[AppInstallationAuthStrategy
 def api(acme: Acme) -> Iterator[httpx.Client]:
     """Plain HTTP with an installation token, for what githubkit would hide."""
     token = acme.world.issue_token(acme.installation).value
-    with httpx.Client(base_url=acme.github.base_url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as opened:
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=acme.github.base_url, headers=headers, trust_env=False, verify=NO_AUTHORITIES) as opened:
         yield opened
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.fakes.github import Symlink
 from tests.fakes.github.bare_git import FileContent, environment
 from tests.fakes.github.fixtures import ORDERS_WITH_NOTE, Acme
+from tests.fakes.github.outbox import NO_AUTHORITIES
 
 
 def git(*arguments: str, cwd: Path | None = None, token: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -199,4 +200,4 @@ def test_two_pushes_of_the_same_thing_in_the_same_second_are_two_commits(acme: A
 def test_only_the_smart_protocol_is_served(acme: Acme, path: str) -> None:
     token = acme.world.issue_token(acme.installation).value
     url = f"{acme.github.clone_url('acme/shop')}/{path}"
-    assert 404 == httpx.get(url, auth=("x-access-token", token), trust_env=False).status_code
+    assert 404 == httpx.get(url, auth=("x-access-token", token), trust_env=False, verify=NO_AUTHORITIES).status_code

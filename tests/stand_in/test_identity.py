@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.fakes.github.fixtures import Acme
+from tests.fakes.github.outbox import NO_AUTHORITIES
 
 
 def app_get(acme: Acme, token: str, path: str = "/app") -> httpx.Response:
-    return httpx.get(f"{acme.github.base_url}{path}", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    return httpx.get(f"{acme.github.base_url}{path}", headers={"Authorization": f"Bearer {token}"}, trust_env=False, verify=NO_AUTHORITIES)
 
 
 def signed(acme: Acme, key: str | None = None, algorithm: str = "RS256", **claims: Any) -> str:
@@ -80,6 +81,7 @@ def test_a_token_narrowed_to_reading_cannot_write(acme: Acme) -> None:
         json={"body": "x"},
         headers={"Authorization": f"token {token}"},
         trust_env=False,
+        verify=NO_AUTHORITIES,
     )
     assert (403, "Resource not accessible by integration") == (answer.status_code, answer.json()["message"])
 
@@ -90,6 +92,7 @@ def test_a_permission_that_was_not_granted_cannot_be_asked_for(acme: Acme) -> No
         json={"permissions": {"administration": "write"}},
         headers={"Authorization": f"Bearer {signed(acme)}"},
         trust_env=False,
+        verify=NO_AUTHORITIES,
     )
     assert 422 == answer.status_code
 
@@ -117,6 +120,7 @@ def test_only_an_app_may_write_checks(acme: Acme) -> None:
         json={"name": "SchemaBot", "head_sha": acme.world.tip("acme/shop", "main")},
         headers={"Authorization": f"token {token}"},
         trust_env=False,
+        verify=NO_AUTHORITIES,
     )
     assert 403 == answer.status_code
 

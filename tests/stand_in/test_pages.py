@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.fakes.github import markdown
+from tests.fakes.github import markdown, screenshot
 from tests.fakes.github.fixtures import Acme
+from tests.fakes.github.outbox import NO_AUTHORITIES
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)><a href="javascript:alert(1)">x</a>'
 
@@ -31,7 +33,7 @@ def dangers(html: str) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def site(acme: Acme) -> httpx.Client:
-    return httpx.Client(base_url=acme.github.html_url, trust_env=False)
+    return httpx.Client(base_url=acme.github.html_url, trust_env=False, verify=NO_AUTHORITIES)
 
 
 def words(html: str) -> str:
@@ -206,3 +208,9 @@ def test_a_button_of_a_check_can_be_pressed(acme: Acme, site: httpx.Client) -> N
     assert "requested_action" == acme.world.events[-1].action
     site.post(f"/acme/shop/runs/{run.id}/act", data={"as": "dave", "do": "rerequest"})
     assert "rerequested" == acme.world.events[-1].action
+
+
+def test_without_a_browser_the_picture_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(screenshot.NoBrowser, match="Install Chromium"):
+        screenshot.take("http://127.0.0.1:9/", tmp_path / "page.png")

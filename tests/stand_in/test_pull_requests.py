@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.github import MergeRefused, Refused
 from tests.fakes.github.fixtures import Acme
+from tests.fakes.github.outbox import NO_AUTHORITIES
 
 
 def reasons(acme: Acme, number: int = 1) -> list[str]:
@@ -181,6 +182,7 @@ def test_the_merge_button_over_the_api_says_why_not(acme: Acme) -> None:
         f"{acme.github.base_url}/repos/acme/shop/pulls/1/merge",
         headers={"Authorization": f"token {acme.world.user_token('dave')}"},
         trust_env=False,
+        verify=NO_AUTHORITIES,
     )
     assert 405 == answer.status_code
     assert "SchemaBot" in answer.json()["message"]

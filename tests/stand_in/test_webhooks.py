@@ -213,6 +213,7 @@ def test_every_payload_is_what_githubkit_expects(acme: Acme) -> None:
     world.close_pull_request(pull, by="dave")
     world.reopen_pull_request(pull, by="dave")
     world.remove_member("acme/databases", "dirk")
+    world.add_team("acme", "newcomers")
     world.destroy_merge_group("acme/shop", world.queue_for_merge(pull, by="dave"), by="dave", reason="merged")
     world.create_repository("olga", "till")
     installation = acme.github.install("olga", repositories=["olga/till"])
@@ -223,7 +224,7 @@ def test_every_payload_is_what_githubkit_expects(acme: Acme) -> None:
     deliveries = acme.world.outbox.deliveries
     for delivery in deliveries:
         parse_obj(cast("Any", delivery.event), json.loads(delivery.body))
-    assert 28 == len({(delivery.event, delivery.action) for delivery in deliveries})
+    assert 29 == len({(delivery.event, delivery.action) for delivery in deliveries})
 
 
 # --- chaos ---

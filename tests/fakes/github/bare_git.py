@@ -102,7 +102,8 @@ class BareRepository:
         )
         with (path / "config").open("a") as config:
             config.write(
-                "[uploadpack]\n\tallowFilter = true\n\tallowAnySHA1InWant = true\n\tallowReachableSHA1InWant = true\n"
+                "[uploadpack]\n\thideRefs = refs/forks\n"
+                "\tallowFilter = true\n\tallowAnySHA1InWant = true\n\tallowReachableSHA1InWant = true\n"
                 "[receive]\n\thideRefs = refs/pull\n\tdenyDeleteCurrent = ignore\n\tfsckObjects = false\n"
                 "[http]\n\treceivepack = true\n[gc]\n\tauto = 0\n[fastimport]\n\tunpackLimit = 1000\n"
                 "[merge]\n\trenames = true\n"

@@ -189,6 +189,8 @@ class Repository:
     pulls: dict[int, PullRequest] = field(default_factory=dict)
     check_runs: list[CheckRun] = field(default_factory=list)
     next_number: int = 1
+    owner_lines: dict[str, list[tuple[str, list[str]]]] = field(default_factory=dict)
+    """What CODEOWNERS said at each commit that was asked about: pattern and owners, in the file's order."""
 
     @property
     def full_name(self) -> str:

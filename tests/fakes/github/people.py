@@ -100,6 +100,7 @@ class People(Foundation):
             team.role_everywhere = role
         else:
             team.repositories = {self.repository(ref).id: role for ref in repositories}
+        self.emit("team", "created", self._somebody_of(organization), {"team": self.shapes.team(team)}, organization=organization)
         for member in members:
             self.add_member(team, member)
         for member in pending:

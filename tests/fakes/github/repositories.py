@@ -232,15 +232,22 @@ class Repositories(People):
 
     def code_owners(self, repo: Repository, branch: str, path: str) -> list[str]:
         """The owners of one file by the branch's CODEOWNERS: `@login` and `@org/team`; the last match wins."""
-        tip = repo.branches.get(branch)
-        entry = next((e for p in CODEOWNERS_PATHS if tip and (e := repo.git.entry(tip, p))), None)
         owners: list[str] = []
-        if entry is not None:
-            for line in repo.git.blob(entry.sha).decode(errors="replace").splitlines():
-                words = line.split("#", 1)[0].split()
-                if words and _owns(words[0], path):
-                    owners = words[1:]
+        for pattern, named in self._owner_lines(repo, repo.branches.get(branch)):
+            if _owns(pattern, path):
+                owners = named
         return owners
+
+    def _owner_lines(self, repo: Repository, tip: str | None) -> list[tuple[str, list[str]]]:
+        """The lines of the CODEOWNERS file of a commit, read once for each commit."""
+        if tip is None:
+            return []
+        if tip not in repo.owner_lines:
+            entry = next((e for p in CODEOWNERS_PATHS if (e := repo.git.entry(tip, p))), None)
+            text = repo.git.blob(entry.sha).decode(errors="replace") if entry else ""
+            lines = [line.split("#", 1)[0].split() for line in text.splitlines()]
+            repo.owner_lines[tip] = [(words[0], words[1:]) for words in lines if words]
+        return repo.owner_lines[tip]
 
 
 def _owns(pattern: str, path: str) -> bool:

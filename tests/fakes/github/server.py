@@ -192,6 +192,20 @@ class _ServerThatTells(uvicorn.Server):
         """Wait to be told to leave: without ticking, a world of tests stops sooner and idles for free."""
         await self._leave.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Go at once: whoever still waits for an answer of a world that ends has a test to fix, not time to be given."""
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def leave(self) -> None:
         self._leave.set()
 

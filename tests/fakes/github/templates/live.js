@@ -14,6 +14,7 @@
     if (actor) root.querySelectorAll("input[data-actor]").forEach((field) => { field.value = actor; });
   };
   chooseActor(document);
+  document.documentElement.dataset.height = document.documentElement.scrollHeight;  // for `screenshot`
   setInterval(async () => {
     const typing = [...document.querySelectorAll("textarea, input[name=label]")].some((field) => field.value);
     const busy = ["SELECT", "TEXTAREA", "INPUT"].includes(document.activeElement.tagName);
