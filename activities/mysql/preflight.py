@@ -82,7 +82,7 @@ class Preflights:
             case Strategy.GH_OST if table is not None:
                 return await self._ghost_would_refuse(connection, table, shard)
             case Strategy.INSTANT if table is not None:
-                return _instant_would_refuse(table)
+                return instant_would_refuse(table)
             case Strategy.DIRECT if table is not None and migration.kind is ChangeKind.DROP_TABLE:
                 refusal = referenced(table.schema, table.table, [str(key) for key in table.inbound if key.child != key.parent])
                 return _refused(refusal) if refusal else None
@@ -113,7 +113,7 @@ class Preflights:
                     next=f"If it is not skeebot's, let it finish or stop it. {_LOOK_AGAIN}",
                 )
             )
-        return _lagging(shard)
+        return lagging(shard)
 
     async def _replica_refused(self, shard: VerifiedShard) -> Refusal | None:
         """gh-ost reads the binary log where it connects."""
@@ -174,7 +174,7 @@ def row_version_limit(version: tuple[int, ...]) -> int:
     return 255 if version >= (9, 1) else 64
 
 
-def _instant_would_refuse(table: LiveTable) -> PreflightVerdict | None:
+def instant_would_refuse(table: LiveTable) -> PreflightVerdict | None:
     limit = row_version_limit(table.facts.server.version_numbers)
     if table.row_versions is None or table.row_versions < limit:
         return None
@@ -242,7 +242,7 @@ async def _leftovers_refused(connection: Connection, table: LiveTable) -> Refusa
     )
 
 
-def _lagging(shard: VerifiedShard) -> PreflightVerdict | None:
+def lagging(shard: VerifiedShard) -> PreflightVerdict | None:
     replica = shard.replica
     if replica is None or (replica.lag_seconds is not None and replica.lag_seconds <= MOST_LAG_SECONDS):
         return None
