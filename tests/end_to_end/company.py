@@ -3,19 +3,26 @@
 import asyncio
 import itertools
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.mysql.preflight import ghost_lock
 from embedded.mysql import MySQLServer
 from embedded.product import Product
 from tests.fakes.github import GitHubStandIn
-from tests.fakes.github.objects import CheckRun, PullRequest, Repository
+from tests.fakes.github.bare_git import Files
+from tests.fakes.github.objects import CheckRun, Comment, PullRequest, Repository
 from tests.fakes.github.world import World
 from workflows import addresses
 from workflows.registry import Registry
 from workflows.rules.commands import AddRepository, MapRepository, RegistryChange
+from workflows.rules.names import PullRequestRef
 
 _numbers = itertools.count(1)
 
@@ -90,6 +97,30 @@ class Company:
 
         asyncio.run(tell())
 
+    def add_cluster(self, name: str, environment: str, port: int) -> None:
+        """One more cluster in the inventory, of one shard, wherever that port leads."""
+        lines = ("", "[[cluster]]", f'name = "{name}"', f'environment = "{environment}"', "[[cluster.shard]]", 'name = "main"')
+        with (self.product.folder / "inventory.toml").open("a") as inventory:
+            inventory.write("\n".join([*lines, 'rw_host = "127.0.0.1"', f"rw_port = {port}", ""]))
+
+    def until_ended(self, pull: PullRequest, *, seconds: float = 60) -> str:
+        """The story's last line, once its workflow has nothing left to wait for."""
+
+        async def result() -> str:
+            client = await self.product.stack.temporal.client()
+            ref = PullRequestRef(owner=pull.repository.owner.login, repo=pull.repository.name, number=pull.number)
+            story = client.get_workflow_handle(addresses.pull_request(ref))
+            deadline = time.monotonic() + seconds
+            while True:
+                try:
+                    return str(await asyncio.wait_for(story.result(), seconds))
+                except (RPCError, TimeoutError) as wrong:
+                    if time.monotonic() > deadline or getattr(wrong, "status", None) is not RPCStatusCode.NOT_FOUND:
+                        raise AssertionError(f"the story of {pull} did not end: {wrong}\n{self.product.logs()}") from wrong
+                    await asyncio.sleep(0.1)
+
+        return asyncio.run(result())
+
     def until(self, condition: Callable[[], object], what: str, *, seconds: float = 60) -> None:
         """Poll; a failure says what was waited for and what skeebot logged."""
         deadline = time.monotonic() + seconds
@@ -133,12 +164,43 @@ class Shop:
         """Every primary that carries its schemas."""
         mysql = self.company.product.stack.mysql
         of = {"staging": [mysql.staging], "production": [mysql.production_a, mysql.production_b]}
-        return [server for cluster in dict.fromkeys(self.places.values()) for server in of[cluster]]
+        return [server for cluster in dict.fromkeys(self.places.values()) for server in of.get(cluster, [])]
 
-    def open(self, branch: str, files: Mapping[str, str | bytes | None], *, title: str = "Change a table", base: str = "main") -> "Change":
-        self.world.push(self.repository, branch, dict(files), author="dave", message=title, onto=self.world.tip(self.repository, base))
-        pull = self.world.open_pull_request(self.repository, branch, base, title=title, author="dave")
+    def open(
+        self, branch: str, files: Files, *, title: str = "Change a table", base: str = "main", onto: str = "", author: str = "dave"
+    ) -> "Change":
+        """onto: the commit that the branch starts from; without it, the base branch's tip."""
+        self.world.push(self.repository, branch, files, author=author, message=title, onto=onto or self.world.tip(self.repository, base))
+        pull = self.world.open_pull_request(self.repository, branch, base, title=title, author=author)
         return Change(self, pull, branch)
+
+    def merged(self, files: Files) -> str:
+        """Somebody else's work arrives on the main branch."""
+        return self.world.push(self.repository, "main", files, author="olga", message="Somebody else's work")
+
+    def run(self, sql: str) -> None:
+        """On every primary, by hand."""
+        for server in self.servers:
+            server.run(sql, schema=self.schema)
+
+    def live(self) -> dict[str, str]:
+        """What every primary holds: "server/schema/table" → its definition, but for where AUTO_INCREMENT stands."""
+        return {
+            f"{server.port}/{schema}/{row['name']}": re.sub(
+                r" AUTO_INCREMENT=\d+", "", server.run(f"SHOW CREATE TABLE `{schema}`.`{row['name']}`")[0]["Create Table"]
+            )
+            for server in self.servers
+            for schema in self.schemas.values()
+            for row in server.run("SELECT table_name AS name FROM information_schema.tables WHERE table_schema = %s ORDER BY 1", (schema,))
+        }
+
+    @contextmanager
+    def kept_waiting(self, table: str) -> Iterator[None]:
+        """As if somebody else's gh-ost had the table on the first primary: ours takes its turn there and waits before it begins."""
+        with self.servers[0].admin() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(%s, 0) AS got", (ghost_lock(self.schema, table),))
+            assert ({"got": 1},) == tuple(cursor.fetchall()), f"{self.schema}.{table} is being migrated already"
+            yield
 
     def columns(self, server: MySQLServer, table: str) -> list[str]:
         query = "SELECT column_name AS name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
@@ -187,6 +249,12 @@ class Change:
     def labels(self) -> set[str]:
         return set(self.world.label_names(self.pull))
 
+    @property
+    def told(self) -> str:
+        """All that the check says."""
+        run = self.check()
+        return "\n\n".join(part for part in (run.title, run.summary, run.text) if part) if run else ""
+
     # ── What people do and wait for ──
 
     def until(self, condition: Callable[[], object], what: str, *, seconds: float = 60) -> None:
@@ -218,11 +286,26 @@ class Change:
     def ready(self) -> None:
         self.world.add_label(self.pull, "migration:for:review", by="dave")
 
-    def say(self, who: str, line: str) -> None:
-        self.world.comment(self.pull, who, line)
+    def say(self, who: str, line: str) -> Comment:
+        return self.world.comment(self.pull, who, line)
 
-    def push(self, files: Mapping[str, str | bytes | None]) -> str:
-        return self.world.push(self.shop.repository, self.branch, dict(files), author="dave", message="one more")
+    def obeyed(self, who: str, line: str) -> None:
+        """Say it, and wait until it is marked as done."""
+        self._reacted(self.say(who, line), "+1")
+
+    def disobeyed(self, who: str, line: str) -> None:
+        """Say it, and wait until it is marked as refused."""
+        self._reacted(self.say(who, line), "confused")
+
+    def _reacted(self, comment: Comment, wanted: str) -> None:
+        self.until(lambda: comment.reactions, f"a reaction to {comment.body!r}")
+        assert [wanted] == [reaction.content for reaction in comment.reactions], f"{comment.body}\n{self.sticky}"
+
+    def push(self, files: Files) -> str:
+        return self.world.push(self.shop.repository, self.branch, files, author="dave", message="one more")
+
+    def close(self) -> None:
+        self.world.close_pull_request(self.pull, by="dave")
 
     def approved_by_both(self) -> None:
         """From planned to queued."""
