@@ -113,14 +113,18 @@ class GitActivities:
         if refusal := too_many(sum(len(side.changed) for side in sides), self._ceilings):
             looked = {side.path: _Looked() for side in sides}
             return replace(known, directories=_rows(ask, looked), refusal=together([refusal, *refusals]))
-        looked = await self._look(clone, sides, files)
+        looked = await self._look(clone, merge, sides, files)
         refusals += [one.refusal for one in looked.values() if one.refusal is not None]
         return replace(known, directories=_rows(ask, looked), refusal=together(refusals))
 
-    async def _look(self, clone: Clone, sides: Sequence[_Sides], files: Sequence[ChangedFile]) -> dict[str, _Looked]:
+    async def _look(self, clone: Clone, merge: TestMerge, sides: Sequence[_Sides], files: Sequence[ChangedFile]) -> dict[str, _Looked]:
         looked: dict[str, _Looked] = {}
         refused = {side.path: refusal for side in sides if (refusal := _wrong_directory(side, files)) is not None}
         wanted = {blob: name for side in sides for blob, name in _blobs(side, merge_too=side.path not in refused).items()}
+        for side in sides:
+            # Planning asks for these next: they may as well come in the same batch.
+            found = await option_blobs(clone, merge.base, _chain(side.path))
+            wanted |= {blob: _option_path(directory) for directory, blob in found.items()}
         cut_off = await bring(clone, wanted, self._ceilings)
         until = time.monotonic() + self._ceilings.seconds
         for side in sides:
@@ -225,8 +229,7 @@ class GitActivities:
 
     async def _options(self, clone: Clone, merge: TestMerge, path: str) -> tuple[OptionFiles, tuple[str, ...], Refusal | None]:
         """Every `.skeema` from the root to the directory, on the base branch; notes say where the merge has another."""
-        parts = path.split("/") if path else []
-        chain = ["/".join(parts[:depth]).encode() for depth in range(len(parts) + 1)]
+        chain = _chain(path)
         before = await option_blobs(clone, merge.base, chain)
         after = await option_blobs(clone, merge.sha, chain)
         notes = tuple(
@@ -313,6 +316,12 @@ def _rows(ask: FindChanges, looked: Mapping[str, _Looked]) -> tuple[ChangedDirec
 def _below(directory: str, path: bytes) -> bool:
     """Of the root, only what is directly in it is a schema directory's business."""
     return path.startswith(directory.encode() + b"/") if directory else b"/" not in path
+
+
+def _chain(path: str) -> list[bytes]:
+    """The directories from the root down to this one."""
+    parts = path.split("/") if path else []
+    return ["/".join(parts[:depth]).encode() for depth in range(len(parts) + 1)]
 
 
 def _option_path(directory: bytes) -> str:

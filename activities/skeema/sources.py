@@ -8,6 +8,7 @@ Whether its columns make sense is for MySQL to judge: an unknown column type is 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Final
 
@@ -126,6 +127,12 @@ def read_table(
     path = _path(place, file)
     if len(content) > ceilings.bytes_per_file:
         return too_large(path, ceilings, len(content))
+    # A schema of a thousand tables is read several times per plan, and nearly all of it is as it was.
+    reading = _remembered if len(content) <= _REMEMBERED_BYTES else _read_anew
+    return reading(file, content, path, strict)
+
+
+def _read_anew(file: str, content: bytes, path: str, strict: bool) -> TableSource | Refusal | None:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as wrong:
@@ -147,6 +154,11 @@ def read_table(
             next="To drop the table, delete the file; otherwise write its CREATE TABLE, then push again.",
         )
     return table
+
+
+_REMEMBERED_BYTES: Final = 8192
+_remembered = lru_cache(maxsize=4096)(_read_anew)
+"""At most 64 MB of files and their statements, all of which came from enrolled repositories; a pure function's answers never age."""
 
 
 def together(refusals: Sequence[Refusal]) -> Refusal | None:
