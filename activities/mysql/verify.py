@@ -401,16 +401,14 @@ class _Walk:
 
     async def _judge(self) -> Verification:
         state = self._state
-        words = []
-        for one in self._passes:
-            words += [await self._difference(one, key, suspect) for key, suspect in list(one.proven.items())[:10]]
-        total = sum(len(one.proven) for one in self._passes)
-        if total:
-            more = f" … and {total - len(words)} more" if total > len(words) else ""
+        proven = {key: None for one in self._passes for key in one.proven}
+        if proven:
+            words = [await self._differences(key) for key in list(proven)[:10]]
+            more = f" … and {len(proven) - 10} more" if len(proven) > 10 else ""
             return _verdict(
                 state,
                 Comparison.DIFFERENT,
-                f"{total} row(s) differ and stayed so for {self._patience.settled:.0f} s: {'; '.join(words)}{more}.",
+                f"{len(proven)} row(s) differ and stayed so for {self._patience.settled:.0f} s: {'; '.join(words)}{more}.",
             )
         reasons = list(state.unproven)
         hot = [_words(one.sides[0], key) for one in self._passes for key in one.hot]
@@ -423,6 +421,11 @@ class _Walk:
         if reasons:
             return _verdict(state, Comparison.UNPROVEN, f"All else is equal, but this cannot be proven: {'; '.join(reasons)}.{left_out}")
         return _verdict(state, Comparison.EQUAL, f"Every row is equal.{left_out}")
+
+    async def _differences(self, key: Key) -> str:
+        """What each walk found at this key; a missing row is found by both."""
+        found = [await self._difference(one, key, one.proven[key]) for one in list(self._passes) if key in one.proven]
+        return ", and ".join(dict.fromkeys(found))
 
     async def _difference(self, one: _Pass, key: Key, suspect: _Suspect) -> str:
         original, ghost = suspect.hashes
