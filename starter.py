@@ -1,5 +1,7 @@
 """The front doors: `serve` takes GitHub's webhooks; every other command is for a person at a terminal. No logic here."""
 
+import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +10,8 @@ import uvicorn
 
 from activities import command_line
 from activities.github.intake import temporal_acceptor, webhook_app
-from activities.settings import Settings, load_settings
+from activities.settings import Settings, load_settings, settings_file
+from activities.skeema.local import LocalWorkspace
 from activities.temporal import connect
 from workflows.messages import PlanStatement
 
@@ -44,7 +47,7 @@ def command(
 
 @app.command("add-repo", context_settings=ANY_WORDS)
 def add_repo(words: WordsArgument) -> None:
-    """Enrol a repository: `add-repo owner/name --owner-team TEAM --databases-team TEAM [--environments staging,production] [--base main]`."""
+    """Enrol: `add-repo owner/name --owner-team TEAM --databases-team TEAM [--environments staging,production] [--base main]`."""
     _exit(command_line.change_registry(_settings(), _line(["add-repo", *words])))
 
 
@@ -87,7 +90,24 @@ def diff(
     json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """The plan of a local change, without any GitHub. Exit 0 no change, 1 changes, 2 refused."""
-    _exit(command_line.show_local_diff(_settings(), base, head, as_json=json))
+    if settings_file().exists():
+        _exit(_diff_with_settings(base, head, as_json=json))
+    with _borrowed_workspace() as workspace:
+        _exit(command_line.show_local_diff(workspace, base, head, as_json=json))
+
+
+async def _diff_with_settings(base: Path, head: Path, *, as_json: bool) -> int:
+    return await command_line.show_local_diff(await command_line.workspace_of(_settings()), base, head, as_json=as_json)
+
+
+def _borrowed_workspace() -> AbstractContextManager[LocalWorkspace]:
+    """Without settings: a server of the embedded stack, for as long as this command runs."""
+    sys.path.append(str(Path(__file__).parent / "temporal-dev"))
+    try:
+        from embedded.borrowed import borrowed_workspace  # noqa: PLC0415  (a checkout has it; a deployment has settings)
+    except ImportError:
+        raise SystemExit(command_line.refuse_without_settings()) from None
+    return borrowed_workspace(lambda text: typer.echo(text, err=True))
 
 
 async def _serve(settings: Settings) -> int:
@@ -112,4 +132,3 @@ def _exit(work: command_line.Work) -> None:
 
 if __name__ == "__main__":
     app()
-

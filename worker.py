@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from activities.mysql.verify import Verifications
 from temporalio.client import Client
 from temporalio.worker import Worker
 
@@ -31,11 +30,12 @@ from activities.mysql.fence import DatabaseFences
 from activities.mysql.planner import PlanActivities
 from activities.mysql.preflight import Preflights
 from activities.mysql.prove import Proofs
+from activities.mysql.verify import Verifications
 from activities.narrate import Narrator
 from activities.notify import Notifier
 from activities.orders import OrderActivities, applied_unmerged, enrolment_of
 from activities.settings import Settings, load_settings
-from activities.temporal import connect, ensure_registry, verify_search_attributes
+from activities.temporal import connect, ensure_registry, verify_search_attributes, workflow_runner
 from workflows import addresses
 from workflows.by_hand import ByHand
 from workflows.cluster_queue import ClusterQueue
@@ -141,6 +141,7 @@ def _worker(client: Client, queue: str, activities: Activities, *, workflows: Se
         task_queue=queue,
         activities=activities,
         workflows=workflows,
+        workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACE,
         max_heartbeat_throttle_interval=HEARTBEATS,
         default_heartbeat_throttle_interval=HEARTBEATS,

@@ -20,10 +20,11 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.errors import NeedsHuman, TryAgain
+from activities.mysql.discovery import Discovery
 from activities.narrate import progress_of
 from activities.orders import queue_standing
-from activities.settings import Settings
-from activities.skeema.local import run_local_diff
+from activities.settings import Settings, settings_file
+from activities.skeema.local import LocalWorkspace, run_local_diff
 from activities.temporal import connect, ensure_registry
 from workflows import addresses
 from workflows.by_hand import ByHand
@@ -194,17 +195,30 @@ async def show_status(settings: Settings, *, as_json: bool = False) -> int:
     return DONE
 
 
-async def show_local_diff(settings: Settings, base: Path, head: Path, *, as_json: bool) -> int:
-    """SQL on standard output in the order in which it would run; the reason of a refusal on standard error (and in the JSON)."""
-    found = await run_local_diff(base, head, settings)
+async def show_local_diff(workspace: LocalWorkspace, base: Path, head: Path, *, as_json: bool) -> int:
+    """SQL on standard output in the order in which it would run; risks, notes and the reason of a refusal on standard error.
+
+    With as_json everything is in one object on standard output (and a refusal on standard error too).
+    """
+    found = await run_local_diff(base, head, workspace)
     if as_json:
-        sys.stdout.write(found.to_json() + "\n")
+        sys.stdout.write(json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
         for statement in found.statements:
             sys.stdout.write(f"{statement};\n")
-    if found.status == "refused":
-        return _refuse(found.reason)
+        for schema in found.schemas:
+            for text in (*(risk.text for risk in schema.risks), *schema.notes):
+                err.print(f"{schema.path}: {text}", markup=False)
+    if found.refusal is not None:
+        return _refuse(f"{found.refusal.what} {found.refusal.next}")
     return FAILED if found.status == "changes" else DONE
+
+
+async def workspace_of(settings: Settings) -> LocalWorkspace:
+    """The workspace server that the settings' inventory names."""
+    address = await Discovery(settings.mysql).workspace()
+    mysql = settings.mysql
+    return LocalWorkspace(address=address, account=mysql.workspace, skeema=settings.diff.skeema, tls_ca_file=mysql.tls_ca_file)
 
 
 def settings_or_exit(load: Callable[[], Settings]) -> Settings:
@@ -213,6 +227,10 @@ def settings_or_exit(load: Callable[[], Settings]) -> Settings:
         return load()
     except NeedsHuman as wrong:
         raise SystemExit(_refuse(str(wrong))) from None
+
+
+def refuse_without_settings() -> int:
+    return _refuse(f"There is no {settings_file()}: set SKEEBOT_SETTINGS to the settings file, whose inventory names a workspace server.")
 
 
 def as_line(words: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Between workflows, through the client: entries into queues, orders out of requesters (signal-with-start is the client's alone)."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -14,6 +15,9 @@ from workflows.messages import Applied, Enqueue, MigrationOrder, OrderRef, Queue
 from workflows.registry import Registry
 from workflows.rules.plan import Enrolment
 from workflows.timing import Timing
+
+QUERY_PATIENCE = timedelta(seconds=10)
+"""A query needs a worker; without one it must not hang."""
 
 
 class OrderActivities:
@@ -70,7 +74,9 @@ def applied_unmerged(client: Client) -> Callable[[str, str], Awaitable[list[Appl
 async def queue_standing(client: Client, cluster: str, shard: str) -> QueueStanding | None:
     """None where no queue has ever run."""
     try:
-        return await client.get_workflow_handle(addresses.cluster_queue(cluster, shard)).query(ClusterQueue.standing)
+        return await client.get_workflow_handle(addresses.cluster_queue(cluster, shard)).query(
+            ClusterQueue.standing, rpc_timeout=QUERY_PATIENCE
+        )
     except RPCError as wrong:
         if wrong.status is RPCStatusCode.NOT_FOUND:
             return None
@@ -82,7 +88,7 @@ def enrolment_of(client: Client) -> Callable[[str], Awaitable[Enrolment | None]]
 
     async def ask(repository: str) -> Enrolment | None:
         try:
-            return await client.get_workflow_handle(addresses.REGISTRY).query(Registry.enrolment, repository)
+            return await client.get_workflow_handle(addresses.REGISTRY).query(Registry.enrolment, repository, rpc_timeout=QUERY_PATIENCE)
         except RPCError as wrong:
             if wrong.status is RPCStatusCode.NOT_FOUND:
                 return None

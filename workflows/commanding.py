@@ -38,10 +38,10 @@ async def obey(story: Story, given: CommandGiven) -> CommandAnswer:
     objection = commands.judge_actor(command, given.actor, snapshot.author, snapshot.members)
     if objection is not None:
         return _answer(given, (False, objection))
-    return _answer(given, await _carry_out(story, given, command))
+    return _answer(given, await _carry_out(story, given, command, snapshot.protocol.command_prefix))
 
 
-async def _carry_out(story: Story, given: CommandGiven, command: Command) -> Verdict:
+async def _carry_out(story: Story, given: CommandGiven, command: Command, prefix: str) -> Verdict:
     match command:
         case RetryMigration():
             return _retry(story, given)
@@ -60,7 +60,7 @@ async def _carry_out(story: Story, given: CommandGiven, command: Command) -> Ver
         case ShowStatus():
             return True, story.one_line()
         case ShowHelp():
-            return True, commands.help_text()
+            return True, commands.help_text(prefix=prefix)
         case AddRepository() | MapRepository() | SetAutorun():
             return False, "Enrolment is changed on skeebot's command line."
         case _:

@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows import timing
-from workflows.messages import ChangedDirectory, Changes, FindChanges, PlanDatabase
+from workflows.messages import ChangedDirectory, Changes, FindChanges, PlanDatabase, Woke
 from workflows.needs import find_changes, plan_database
 from workflows.rules.names import DatabaseRow
 from workflows.rules.plan import DatabasePlan, Refusal, Strategy
@@ -117,7 +117,8 @@ class Planning:
                 campaign.next_environment()
         finally:
             campaign.proving = False
-            self._news = True
+            # The next environment starts on a fresh look: memberships and approvals are asked again before its first table.
+            self.story.inbox.append(Woke(ref=self.story.ref, reason="proven"))
 
     def _judge(self, campaign: Campaign, plan: DatabasePlan) -> None:
         key = row_key(plan.row)

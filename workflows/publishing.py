@@ -16,6 +16,7 @@ from workflows.messages import (
     CommandGiven,
     Door,
     Narrate,
+    Notice,
     PublishCheck,
     PublishComment,
     PullRequestView,
@@ -24,7 +25,7 @@ from workflows.messages import (
     Say,
     SetLabels,
 )
-from workflows.needs import narrate, publish_check, publish_comment, react, request_review, say, set_labels
+from workflows.needs import narrate, notify, publish_check, publish_comment, react, request_review, say, set_labels
 from workflows.rules import checks
 from workflows.rules.approvals import Publication
 from workflows.rules.checks import CheckState
@@ -207,6 +208,18 @@ class Publishing:
             "an announcement",
             troubling=False,
         )
+
+        if announcement in {Announcement.FAILED, Announcement.COMPLETE}:
+            await self._try(
+                workflow.execute_activity(
+                    notify,
+                    Notice(subject=f"{story.ref}: {announcement.value}", body=story.one_line()),
+                    start_to_close_timeout=timing.ONE_LOOK,
+                    retry_policy=timing.A_FEW_TIMES,
+                ),
+                "a notice for the chat",
+                troubling=False,
+            )
 
     async def answer(self, given: CommandGiven, answer: CommandAnswer) -> None:
         """A reaction marks a comment's command as handled; a refusal also says why."""

@@ -16,7 +16,7 @@ from workflows.messages import (
     Woke,
 )
 from workflows.rules import approvals, checks, stages
-from workflows.rules.approvals import Approvals, Publication, Review, ReviewState
+from workflows.rules.approvals import Approvals, Publication
 from workflows.rules.checks import CheckRun, CheckState, RowState
 from workflows.rules.names import DatabaseRow, HeadSha, Login, MigrationId, PlanDigest, PullRequestRef, Target
 from workflows.rules.plan import DatabasePlan, Enrolment, PlannedMigration, Strategy, digest_of
@@ -267,11 +267,9 @@ class Story:
         snapshot, campaign = self.snapshot, self.campaign
         if snapshot is None or campaign is None:
             return Approvals()
-        newer = [one for one in snapshot.reviews if one.state is ReviewState.APPROVED and one.commit_id != campaign.head_sha]
-        reviews: list[Review] = [one for one in snapshot.reviews if one not in newer]
         keep = self.enrolment is not None and self.enrolment.options.keep_owner_approval_on_same_digest
         return approvals.judge(
-            snapshot.reviews if keep else reviews,
+            snapshot.reviews if keep else approvals.for_earlier_commit(snapshot.reviews, campaign.head_sha),
             author=snapshot.author,
             head_sha=campaign.head_sha,
             publication=campaign.publication,

@@ -103,6 +103,7 @@ class TableMigration:
             await self.tell(order, MigrationState.RUNNING)
             old_table = await self.run_by_strategy(order, primary)
             await self.prove(order, primary, old_table)
+            self.quarantined_as = old_table
         except Stopped as stop:
             return self.moved(order, stop.state, detail=stop.detail, changed=stop.changed)
         except ActivityError as trouble:

@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from temporalio import activity
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.errors import NeedsHuman, TryAgain
 from activities.github.deliveries import read_delivery
@@ -147,8 +147,14 @@ class Doorbell:
         await self._accept(message)
 
 
+PASSING: Final = ("issue_comment.", "pull_request_review.", "pull_request.labeled", "pull_request.unlabeled")
+"""What cannot make a pull request that has ended with its verdict worth another story (DESIGN §6)."""
+
+
 async def _wake(client: Client, message: Woke | Rerequested, timing: Timing) -> None:
     ref = message.ref
+    if isinstance(message, Woke) and message.reason.startswith(PASSING) and await _told_or_ended(client, message):
+        return
     await client.start_workflow(
         "PullRequest",
         Story(ref=ref, timing=timing),
@@ -164,6 +170,26 @@ async def _wake(client: Client, message: Woke | Rerequested, timing: Timing) -> 
         ),
         rpc_timeout=timedelta(seconds=ACCEPT_WITHIN),
     )
+
+
+async def _told_or_ended(client: Client, message: Woke) -> bool:
+    """Whether the story heard it, or has ended in good order. One that was never begun (a lost delivery) or broke off is begun."""
+    handle = client.get_workflow_handle(addresses.pull_request(message.ref))
+    patience = timedelta(seconds=ACCEPT_WITHIN)
+    try:
+        await handle.signal("hear", message, rpc_timeout=patience)
+    except RPCError as gone:
+        if gone.status is not RPCStatusCode.NOT_FOUND:
+            raise
+    else:
+        return True
+    try:
+        described = await handle.describe(rpc_timeout=patience)
+    except RPCError as unknown:
+        if unknown.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return described.status is WorkflowExecutionStatus.COMPLETED
 
 
 async def _start_sweep(client: Client, moved: BaseMoved) -> None:

@@ -15,6 +15,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
+from activities.temporal import workflow_runner
 from workflows import addresses
 from workflows.by_hand import ByHand
 from workflows.cluster_queue import ClusterQueue, QueueState
@@ -44,6 +45,7 @@ from workflows.messages import (
     MigrationRun,
     MigrationState,
     Narrate,
+    Notice,
     OrderRef,
     PlanDatabase,
     PlanStatement,
@@ -148,6 +150,7 @@ class Desk:
     said: list[Say] = field(default_factory=list)
     reactions: list[React] = field(default_factory=list)
     records: list[AuditRecord] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     looks: int = 0
     spawned: list[SpawnGhost] = field(default_factory=list)
     aborted: list[AbortGhost] = field(default_factory=list)
@@ -449,6 +452,10 @@ class Desk:
         return Proof(done=ask.order.migration.target in self.live)
 
     @activity.defn
+    async def notify(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    @activity.defn
     async def record(self, entry: AuditRecord) -> None:
         self.records.append(entry)
 
@@ -480,6 +487,7 @@ async def working(desk: Desk) -> AsyncIterator[None]:
                 task_queue=queue,
                 workflows=WORKFLOWS if queue == addresses.CONTROL else [],
                 activities=desk.activities(),
+                workflow_runner=workflow_runner(),
                 max_heartbeat_throttle_interval=timedelta(milliseconds=50),  # a cancellation arrives with a heartbeat's answer
             )
             await stack.enter_async_context(worker)

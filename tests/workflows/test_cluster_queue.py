@@ -113,14 +113,14 @@ async def eager(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clien
 async def test_the_largest_queue_goes_through_continue_as_new_whole(eager: Client) -> None:
     desk = Desk(client=eager)
     async with working(desk):
-        waiting = [replace(entry(f"migration-{n}" + "x" * 150, table=f"table_{n}"), arrived=n) for n in range(1000)]
+        waiting = [replace(entry(f"migration-{n}" + "x" * 150, table=f"table_{n}"), arrived=n) for n in range(400)]
         applied = [
             Applied(
                 target=target(f"t{n}"), repository="acme/shop", pull_request=n, head_sha=HeadSha("a" * 40), statement="ALTER " + "x" * 200
             )
-            for n in range(500)
+            for n in range(200)
         ]
-        kept = [Quarantined(target=target(f"q{n}"), name=f"_q{n}", created_at="2026-11-22", drop_after="2026-11-29") for n in range(200)]
+        kept = [Quarantined(target=target(f"q{n}"), name=f"_q{n}", created_at="2026-11-22", drop_after="2026-11-29") for n in range(100)]
         state = QueueState(
             cluster="staging",
             shard="a",
@@ -139,9 +139,9 @@ async def test_the_largest_queue_goes_through_continue_as_new_whole(eager: Clien
         described = await queue.describe()
         assert queue.first_execution_run_id != described.run_id, "it never continued as new"
         standing = await queue.query(ClusterQueue.standing)
-        assert 1030 == len(standing.waiting)
-        assert 500 == len(standing.applied)
-        assert 200 == len(standing.quarantined)
+        assert 430 == len(standing.waiting)
+        assert 200 == len(standing.applied)
+        assert 100 == len(standing.quarantined)
         assert 1 == len(standing.running)
 
 

@@ -110,6 +110,17 @@ def judge(
     return Approvals(owner=owner, dba=dba, not_counted=not_counted, objections=tuple(objections))
 
 
+def for_earlier_commit(reviews: Iterable[Review], head_sha: HeadSha) -> list[Review]:
+    """The reviews as they stand for what was approved at head_sha while newer commits are reviewed too.
+
+    A later approval of newer commits takes nothing back (and lifts that person's own objections); a later objection does.
+    """
+    given = sorted(reviews, key=_order)
+    moved_on = {one.login.casefold() for one in _latest_of_each(given) if one.state is ReviewState.APPROVED and one.commit_id != head_sha}
+    about_it = [one for one in given if one.state is not ReviewState.APPROVED or one.commit_id == head_sha]
+    return [one for one in about_it if one.state is ReviewState.APPROVED or one.login.casefold() not in moved_on]
+
+
 def moment(at: str) -> datetime | None:
     """An ISO 8601 time as GitHub writes it, or None where it cannot be read. A time without a zone is taken as UTC."""
     try:

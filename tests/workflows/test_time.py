@@ -1,0 +1,109 @@
+"""Weeks of waiting, skipped: what a pull request does while nobody does anything.
+
+Each workflow has a clock of its own here, so only single workflows are fast-forwarded, and only while nothing else of theirs runs.
+"""
+
+from datetime import timedelta
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import TimeSkipper
+
+from activities.errors import NeedsHuman
+from tests.workflows.desk import DBA, OWNER, QUICK, Desk, migration, working
+from workflows import addresses
+from workflows.messages import PullRequestSnapshot, ReadPullRequest
+from workflows.pull_request import PullRequest
+from workflows.rules.checks import CheckState
+from workflows.rules.names import Labels, PullRequestRef
+
+LABELS = Labels()
+
+
+def story_of(desk: Desk) -> WorkflowHandle[PullRequest, str]:
+    return desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+
+
+async def fast_forward(desk: Desk, time: timedelta) -> None:
+    assert await TimeSkipper(desk.client).fast_forward(story_of(desk), time)
+
+
+async def test_a_pull_request_that_waited_a_month_answers_the_first_approval(desk: Desk) -> None:
+    desk.labels.add(LABELS.for_review)
+    await desk.wake()
+    await desk.until_stage("awaiting-owner")
+    before = len(desk.checks)
+    await fast_forward(desk, timedelta(days=30))
+    assert before == len(desk.checks), "waiting says nothing new"
+    desk.approve(OWNER)
+    await desk.wake("pull_request_review.submitted")
+    await desk.until_stage("awaiting-dba")
+
+
+async def test_a_lost_delivery_is_made_up_for_by_the_next_look(desk: Desk) -> None:
+    desk.labels.add(LABELS.for_review)
+    await desk.wake()
+    await desk.until_stage("awaiting-owner")
+    desk.approve(OWNER)  # and nobody tells
+    await fast_forward(desk, timedelta(seconds=QUICK.look_again + 1))
+    await desk.until_stage("awaiting-dba")
+
+
+async def test_a_check_in_progress_for_ten_days_is_superseded_before_github_calls_it_stale(desk: Desk) -> None:
+    desk.copying.clear()
+    await desk.by_hand(migration(table="large")).start("long")  # somebody else's table has the turn for days
+    await desk.until(lambda: len(desk.spawned) == 1)
+    desk.labels.add(LABELS.for_review)
+    await desk.wake()
+    await desk.until_stage("awaiting-owner")
+    desk.approve(OWNER)
+    await desk.wake()
+    await desk.until_stage("awaiting-dba")
+    desk.approve(DBA)
+    await desk.wake()
+    await desk.until_stage("queued")
+    await desk.until(lambda: CheckState.IN_PROGRESS is desk.current())
+    shown = generations(desk)
+    await fast_forward(desk, timedelta(days=9))
+    assert shown == generations(desk)
+    await fast_forward(desk, timedelta(days=2))
+    await desk.until(lambda: generations(desk) == shown + 1)
+    assert CheckState.IN_PROGRESS is desk.current()
+    desk.copying.set()
+    await desk.until_stage("complete")
+    await desk.until(lambda: CheckState.SUCCESS is desk.current())
+    assert shown + 1 == generations(desk), "a fresh run in progress is completed, not superseded once more"
+
+
+def generations(desk: Desk) -> int:
+    return max(generation for name, generation, _, _ in desk.checks if name == "SchemaBot")
+
+
+class TroubledDesk(Desk):
+    """Whose GitHub may refuse to be read."""
+
+    refuses = False
+
+    @activity.defn
+    async def read_pull_request(self, ask: ReadPullRequest) -> PullRequestSnapshot:
+        if self.refuses:
+            raise NeedsHuman("The App may not read pull requests. Grant it the permission.")
+        return await super().read_pull_request(ask)
+
+
+async def test_what_cannot_be_read_keeps_the_gate_shut_and_heals_by_itself(temporal: Client) -> None:
+    troubled = TroubledDesk(client=temporal, ref=PullRequestRef("acme", "trouble", 1))
+    async with working(troubled):
+        troubled.labels.add(LABELS.for_review)
+        await troubled.wake()
+        await troubled.until_stage("awaiting-owner")
+        troubled.refuses = True
+        troubled.approve(OWNER)
+        troubled.approve(DBA)
+        await troubled.wake("pull_request_review.submitted")
+        await fast_forward(troubled, timedelta(hours=1))
+        assert CheckState.ACTION_REQUIRED is troubled.current()
+        assert [] == troubled.spawned
+        troubled.refuses = False
+        await fast_forward(troubled, timedelta(seconds=QUICK.look_again_after_trouble + 1))
+        await troubled.until_stage("complete")
