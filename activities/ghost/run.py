@@ -2,27 +2,25 @@
 
 import asyncio
 import os
-import re
-import secrets
 import shutil
 import signal
 import time
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from temporalio import activity
 
 from activities.errors import NeedsHuman, OurBug, TryAgain
-from activities.ghost import driver, tables
-from activities.ghost.command import Alter, Command, Connecting, GhostTables, Throttling, build, ghost_tables, read_alter, unreadable_under
-from activities.ghost.directory import ABORTS, BRAKE, Event, ProcessIdentity, RunDirectory, RunRecord, prepare_root, run_directories
+from activities.ghost import driver
+from activities.ghost.directory import Event, ProcessIdentity, RunDirectory, RunRecord, prepare_root, run_directories
 from activities.ghost.driver import GhostSilentError
-from activities.ghost.progress import POSTPONING, ended_badly, ended_well, last_status, last_words
-from activities.mysql.connect import Address, Connection, mysql_errors, open_connection
+from activities.ghost.progress import POSTPONING
+from activities.ghost.servers import GhostServers
+from activities.ghost.starting import find_predecessor, prepare
+from activities.ghost.watching import Watch
 from activities.mysql.discovery import Discovery
 from activities.settings import MySQLSettings, RunnerSettings
 from workflows.messages import (
@@ -35,18 +33,13 @@ from workflows.messages import (
     GhostStopped,
     LetGo,
     MigrationOrder,
-    Progress,
     SpawnGhost,
     WatchGhost,
 )
-from workflows.rules.plan import PlannedMigration, Refusal
+
+T = TypeVar("T")
 
 LOOK_EVERY_SECONDS: Final = 1.0
-STALE_STATUS_SECONDS: Final = 5.0
-PRIMARY_EVERY_SECONDS: Final = 10.0
-LINGER_SECONDS: Final = 30.0
-"""How long a gh-ost may take to end after it said that it did."""
-
 GRANT_SECONDS: Final = 20.0
 RELEASE_PATIENCE_SECONDS: Final = 12.0
 """gh-ost looks at a release within a second or two. One that it does not take in this time would be taken at some later moment, when
@@ -56,25 +49,14 @@ PANIC_SECONDS: Final = 10.0
 TERM_SECONDS: Final = 5.0
 KILL_SECONDS: Final = 10.0
 UNWATCHED_SECONDS: Final = 600.0
-LOG_TAIL_BYTES: Final = 16_384
-
-RENAME_RISK: Final = "renames-column"
-"""The code of the risk by which a plan says that it renames a column; without it gh-ost is not told that it may."""
-
-OLDEST_GHOST: Final = (1, 1, 10)
-"""Older ones lose rows (FACTS): below 1.1.8 on unique keys, 1.1.9 on --resume."""
-
 CARE_EVERY_SECONDS: Final = 60.0
 KEEP_RUNS_SECONDS: Final = 30 * 86_400.0
-
-_VERDICTS: Final = {"success": GhostEvent.SUCCEEDED, "failure": GhostEvent.FAILED, "vanished": GhostEvent.VANISHED}
 
 
 class GhostActivities:
     def __init__(self, runner: RunnerSettings, mysql: MySQLSettings, discovery: Discovery) -> None:
         self._runner = runner
-        self._mysql = mysql
-        self._discovery = discovery
+        self._servers = GhostServers(mysql, discovery)
 
     # ── start
 
@@ -94,132 +76,24 @@ class GhostActivities:
                 return self._run_of(record, process)
             if lock is None:
                 raise TryAgain(f"gh-ost of run {ask.run_id} lives, but {directory.path} cannot be read. Look at the runner host.")
-            before = await self._predecessor(ask, directory)
-            launch = await self._prepare(ask, before if ask.resume else None, directory)
+            before = await asyncio.to_thread(find_predecessor, ask, self._root, directory, self._runner.host)
+            resumed = before if ask.resume else None
+            launch = await prepare(ask, resumed, directory, runner=self._runner, servers=self._servers)
             if before is not None and not ask.resume:
                 await self._clear_away(before, ask.order)
-            started = await asyncio.to_thread(directory.launch, launch.record, launch.command, lock)
+            started = await _to_the_end(asyncio.to_thread(directory.launch, launch.record, launch.command, lock))
             directory.touch_watched()
             return self._run_of(launch.record, started)
 
-    async def _predecessor(self, ask: SpawnGhost, directory: RunDirectory) -> RunRecord | None:
-        """The newest earlier run of the same migration on this host; the fence has been before us, and we look again (SAFETY §S2).
-
-        Errors: NeedsHuman when one lives, or when there is none to resume.
-        """
-        found = directory.record()
-        for other in await asyncio.to_thread(run_directories, self._root):
-            record = other.record()
-            if other.path == directory.path or record is None or record.migration_id != ask.order.migration_id:
-                continue
-            if other.lives():
-                raise NeedsHuman(f"Run {record.run_id} of the same migration lives on {self._runner.host}. Abort it before another starts.")
-            found = record if found is None or record.created_at > found.created_at else found
-        if ask.resume and found is None:
-            raise NeedsHuman(f"{self._runner.host} knows no run of this migration, so nothing can be resumed here. retry-migration.")
-        return found
-
     async def _clear_away(self, before: RunRecord, order: MigrationOrder) -> None:
         """Before a clean start: what the dead predecessor left. Errors: NeedsHuman when it had got as far as the swap."""
-        async with self._on_primary(order) as connection:
-            standing = await tables.look(connection, before.schema, before.table, before.tables)
-            if standing.swapped:
-                raise NeedsHuman(
-                    f"Run {before.run_id} had swapped {before.schema}.{before.table} before it ended, so the change is there already and is"
-                    " not made again. retry-migration looks at the live table."
-                )
-            kept = RunDirectory.of(self._root, before.run_id).is_kept()
-            await tables.drop_ours(connection, before.schema, before.table, before.tables, keep_ghost=kept)
-
-    async def _prepare(self, ask: SpawnGhost, before: RunRecord | None, directory: RunDirectory) -> "_Launch":
-        migration = ask.order.migration
-        target = migration.target
-        program = await self._program()
-        alter = _judged(read_alter(migration.statement, schema=target.schema, table=target.table))
-        connecting = await self._look_at_servers(ask, alter)
-        names = before.tables if before is not None else ghost_tables(target.table, ask.run_id)
-        own = directory.record()
-        record = RunRecord(
-            run_id=ask.run_id,
-            migration_id=ask.order.migration_id,
-            requester=ask.order.requester,
-            base=names.base,
-            cluster=target.cluster,
-            shard=target.shard,
-            schema=target.schema,
-            table=target.table,
-            statement=migration.statement,
-            primary_address=ask.primary.address,
-            primary_uuid=ask.primary.server_uuid,
-            inspected=f"{connecting.inspect[0]}:{connecting.inspect[1]}",
-            hint=secrets.token_hex(16),
-            attempt=own.attempt if own is not None else 0,
-            created_at=time.time(),
-        )
-        command = build(
-            program=program,
-            schema=target.schema,
-            table=target.table,
-            alter=alter,
-            tables=names,
-            hint=record.hint,
-            folder=str(directory.path),
-            brake_file=str(self._root / BRAKE),
-            connecting=connecting,
-            throttling=Throttling(
-                chunk_size=self._runner.chunk_size,
-                max_lag_millis=self._runner.max_lag_millis,
-                cut_over_lock_timeout_seconds=self._runner.cut_over_lock_timeout_seconds,
-                nice_ratio=self._runner.nice_ratio,
-                max_load=self._runner.max_load,
-                critical_load=self._runner.critical_load,
-            ),
-            user=self._mysql.ghost.user,
-            password=self._mysql.ghost.secret(),
-            approve_renames=_renames_are_planned(migration),
-            resume=ask.resume,
-        )
-        return _Launch(record, command)
-
-    async def _program(self) -> str:
-        program = shutil.which(self._runner.gh_ost)
-        if program is None:
-            raise NeedsHuman(f"gh-ost is not at {self._runner.gh_ost!r} on {self._runner.host}. Install it, or correct runner.gh_ost.")
-        asked = await asyncio.create_subprocess_exec(program, "--version", stdin=PIPE, stdout=PIPE, stderr=PIPE)
-        said = (await asked.communicate())[0].decode(errors="replace").strip()
-        found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said)
-        if found is None or tuple(map(int, found.groups())) < OLDEST_GHOST:
-            wanted = ".".join(map(str, OLDEST_GHOST))
-            raise NeedsHuman(f"{program} on {self._runner.host} says that it is {said or 'nothing'!r}; gh-ost {wanted} or later is needed.")
-        return program
-
-    async def _look_at_servers(self, ask: SpawnGhost, alter: Alter) -> Connecting:
-        """The pinned primary (SAFETY §S9), and what gh-ost is not asked to find out by itself."""
-        target = ask.order.migration.target
-        verified = await self._discovery.verified(target.cluster, target.shard)
-        if verified.primary != ask.primary:
+        if (await self._servers.standing(order, before.tables)).swapped:
             raise NeedsHuman(
-                f"The primary of {target.cluster}/{target.shard} is {verified.primary.address} ({verified.primary.server_uuid}) now, not"
-                f" {ask.primary.address} ({ask.primary.server_uuid}) as before the start. retry-migration looks again."
+                f"Run {before.run_id} had swapped {before.schema}.{before.table} before it ended, so the change is there already and is"
+                " not made again. retry-migration looks at the live table."
             )
-        async with self._as_ghost(verified.shard.primary) as connection:
-            primary = await _read_manner(connection)
-        inspected, manner = verified.shard.replica, primary
-        if inspected is not None:
-            async with self._as_ghost(inspected) as connection:
-                manner = await _read_manner(connection)
-        where = inspected or verified.shard.primary
-        if manner.binlog != "ROW/FULL":
-            raise NeedsHuman(f"{where} writes binary logs as {manner.binlog}; gh-ost needs ROW/FULL (binlog_format, binlog_row_image).")
-        _judged(unreadable_under(alter.clause, primary.sql_mode) or alter)
-        authority = self._mysql.tls_ca_file
-        return Connecting(
-            inspect=(where.host, where.port),
-            primary=str(verified.shard.primary) if inspected is not None else "",
-            gtid=manner.gtid,
-            tls=authority is not None or (primary.tls and manner.tls),
-            tls_ca_file=str(authority.absolute()) if authority is not None else "",
-        )
+        kept = RunDirectory.of(self._root, before.run_id).is_kept()
+        await self._servers.drop(order, before.tables, keep_ghost=kept)
 
     # ── watch
 
@@ -230,7 +104,7 @@ class GhostActivities:
         Cancelled: leaves at once, and gh-ost alone. After SUCCEEDED only the old table is left of the run's tables, after FAILED none.
         Errors: TryAgain when the primary is away as tables are to be dropped after success.
         """
-        watch = _Watch(self._directory(ask.run), ask)
+        watch = Watch(self._directory(ask.run), ask)
         async with _heartbeats(watch):
             await self._own(watch.directory)
             while True:
@@ -239,7 +113,7 @@ class GhostActivities:
                     return seen
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
 
-    async def _look(self, watch: "_Watch") -> GhostSeen | None:
+    async def _look(self, watch: Watch) -> GhostSeen | None:
         watch.directory.touch_watched()
         lives = watch.process.lives()  # before the events: what a dead process said, it has said
         if not lives:
@@ -253,16 +127,15 @@ class GhostActivities:
         await self._guard_primary(watch)
         return None
 
-    async def _update_progress(self, watch: "_Watch") -> None:
-        said = last_status(watch.directory.log(last_bytes=LOG_TAIL_BYTES))
-        if watch.directory.log_age_seconds() > STALE_STATUS_SECONDS and watch.may_ask():
+    async def _update_progress(self, watch: Watch) -> None:
+        watch.progress = watch.last_progress()
+        if watch.is_stale():
             try:
-                said = await driver.status(watch.directory.path) or said
+                watch.progress = await driver.status(watch.directory.path) or watch.progress
             except GhostSilentError:
                 activity.logger.info("gh-ost of run %s says nothing just now", watch.ask.run.run_id)
-        watch.progress = said or watch.progress
 
-    async def _guard_primary(self, watch: "_Watch") -> None:
+    async def _guard_primary(self, watch: Watch) -> None:
         """gh-ost looks at neither server_uuid nor read_only (SAFETY §S9): behind a name it may find itself on another server.
 
         Twice a wrong answer ends the process; a server that is away proves nothing.
@@ -272,37 +145,32 @@ class GhostActivities:
             return
         watch.directory.trim_log()
         try:
-            async with self._as_ghost(_address(record.primary_address)) as connection:
-                row = await connection.row("SELECT @@server_uuid, @@global.read_only")
+            changed = await self._servers.primary_changed(record.primary_address, record.primary_uuid)
         except (TryAgain, NeedsHuman) as away:
             activity.logger.info("the primary of run %s cannot be asked: %s", record.run_id, away)
             return
-        if row is None or (str(row[0]) == record.primary_uuid and not row[1]):
-            watch.wrong_primary = 0
-            return
-        watch.wrong_primary += 1
+        watch.wrong_primary = watch.wrong_primary + 1 if changed else 0
         if watch.wrong_primary > 1:
-            said = f"{record.primary_address} is server {row[0]} ({'read-only' if row[1] else 'writable'}) now, not {record.primary_uuid}"
-            watch.directory.note(
-                "failure", pid=watch.process.pid, detail=f"The primary has changed: {said}. gh-ost was ended before the swap."
-            )
+            detail = f"The primary has changed: {changed}. gh-ost was ended before the swap."
+            watch.directory.note("failure", pid=watch.process.pid, detail=detail)
             watch.process.signal(signal.SIGKILL)
 
-    async def _tidied(self, watch: "_Watch", seen: GhostSeen) -> GhostSeen:
+    async def _tidied(self, watch: Watch, seen: GhostSeen) -> GhostSeen:
         """A run that ended by itself leaves nothing but the old table; one that vanished may be resumed, an aborted one is abort's."""
         if seen.event == GhostEvent.VANISHED or watch.is_being_aborted():
             return seen
         if seen.event == GhostEvent.FAILED:
             return replace(seen, detail=seen.detail + await self._drop_what_nobody_needs(watch.ask.run, watch.ask.order))
-        await self._drop_what_is_left(watch.ask.run, watch.ask.order)
+        await self._servers.tidy(watch.ask.run, watch.ask.order)
         return seen
 
-    async def _drop_what_is_left(self, run: GhostRun, order: MigrationOrder) -> None:
-        target = order.migration.target
-        names = GhostTables.of(run.ghost_table)
-        async with self._on_primary(order) as connection:
-            await tables.await_quiet(connection, run.pid, target.schema, names)
-            await tables.drop_ours(connection, target.schema, target.table, names)
+    async def _drop_what_nobody_needs(self, run: GhostRun, order: MigrationOrder) -> str:
+        """ "" or why it could not be done."""
+        try:
+            await self._servers.tidy(run, order)
+        except (TryAgain, NeedsHuman) as wrong:
+            return f" (Its tables could not be dropped: {wrong})"
+        return ""
 
     async def _own(self, directory: RunDirectory) -> None:
         """Somebody watches again: let it go on where scan_runs had paused it."""
@@ -394,15 +262,11 @@ class GhostActivities:
         directory = self._directory(ask.run)
         process = ProcessIdentity.of_run(ask.run.pid, ask.run.started)
         target = ask.order.migration.target
-        names = GhostTables.of(ask.run.ghost_table)
         if directory.path.exists():
             directory.revoke()
             directory.note("kept" if ask.keep else "abort", pid=process.pid, detail=ask.reason)
         how = await self._end(directory, process, target.table)
-        async with self._on_primary(ask.order) as connection:
-            await tables.await_quiet(connection, ask.run.pid, target.schema, names)
-            standing = await tables.look(connection, target.schema, target.table, names)
-            dropped = await tables.drop_ours(connection, target.schema, target.table, names, keep_ghost=ask.keep)
+        standing, dropped = await self._servers.tidy(ask.run, ask.order, keep_ghost=ask.keep)
         if not standing.original:
             raise OurBug(f"{target.schema}.{target.table} is missing after the abort of run {ask.run.run_id}; {standing}. Look at once.")
         return GhostStopped(dead=True, swapped=standing.swapped, detail=f"{how}; dropped {', '.join(dropped) or 'nothing'}")
@@ -442,47 +306,19 @@ class GhostActivities:
                     fenced=False, detail=f"gh-ost (pid {process.pid} on {self._runner.host}) does not end, not even by SIGKILL."
                 )
             how = "was killed"
+        await self._servers.await_quiet(ask.run, ask.order)
         problem = await self._why_not_resumable(ask, directory.record())
         if problem and not directory.is_kept():
             problem += await self._drop_what_nobody_needs(ask.run, ask.order)
         return FenceVerdict(fenced=True, resumable=not problem, detail=f"gh-ost (pid {process.pid}) {how}. {problem}".strip())
 
-    async def _drop_what_nobody_needs(self, run: GhostRun, order: MigrationOrder) -> str:
-        """ "" or why it could not be done."""
-        try:
-            await self._drop_what_is_left(run, order)
-        except (TryAgain, NeedsHuman) as wrong:
-            return f" (Its tables could not be dropped: {wrong})"
-        return ""
-
     async def _why_not_resumable(self, ask: Fence, record: RunRecord | None) -> str:
         """ "" when it is."""
-        target = ask.order.migration.target
-        names = GhostTables.of(ask.run.ghost_table)
-        async with self._on_primary(ask.order) as connection:
-            await tables.await_quiet(connection, ask.run.pid, target.schema, names)
-            with mysql_errors(connection.address, f"looking for a checkpoint of {target.schema}.{target.table}"):
-                uuid = await connection.value("SELECT @@server_uuid")
-                standing = await tables.look(connection, target.schema, target.table, names)
-                checkpoint = await tables.has_checkpoint(connection, target.schema, names)
-        if uuid != ask.primary.server_uuid or (record is not None and uuid != record.primary_uuid):
-            return f"The primary is another server now ({uuid}): start clean."
-        if standing.swapped:
-            return "The table had been swapped already: look at the schema."
-        if not (standing.ghost and standing.changelog and checkpoint):
-            return "It left no checkpoint: start clean."
         if record is None:
             return f"Its run directory is gone from {self._runner.host}: start clean."
-        return await self._why_logs_do_not_reach(_address(record.inspected), checkpoint)
-
-    async def _why_logs_do_not_reach(self, inspected: Address, checkpoint: str) -> str:
-        """gh-ost skips purged binary logs in silence (FACTS)."""
-        async with self._as_ghost(inspected) as connection:
-            with mysql_errors(inspected, "comparing the checkpoint with the purged binary logs"):
-                if await connection.value("SELECT @@global.gtid_mode") != "ON":
-                    return "Without GTIDs nobody can tell whether binary logs are missing: start clean."
-                reaches = await connection.value("SELECT GTID_SUBSET(@@global.gtid_purged, %s)", (checkpoint,))
-        return "" if reaches else f"Binary logs since its checkpoint are purged on {inspected}: start clean."
+        if record.primary_uuid != ask.primary.server_uuid:
+            return f"It ran with another primary ({record.primary_uuid}): start clean."
+        return await self._servers.why_not_resumable(ask.run, ask.order, record.primary_uuid, record.inspected)
 
     # ── together
 
@@ -537,119 +373,9 @@ class GhostActivities:
             old_table=record.tables.old,
         )
 
-    @asynccontextmanager
-    async def _on_primary(self, order: MigrationOrder) -> AsyncIterator[Connection]:
-        target = order.migration.target
-        shard = await self._discovery.shard(target.cluster, target.shard)
-        async with self._as_ghost(shard.primary) as connection:
-            with mysql_errors(shard.primary, f"looking after gh-ost's tables of {target.schema}.{target.table}"):
-                yield connection
-
-    @asynccontextmanager
-    async def _as_ghost(self, address: Address) -> AsyncIterator[Connection]:
-        async with await open_connection(
-            address, self._mysql.ghost, self._mysql, read_timeout=600.0, program="skeebot gh-ost"
-        ) as connection:
-            with mysql_errors(address, "as the gh-ost account"):
-                yield connection
-
-
-@dataclass(frozen=True)
-class _Launch:
-    record: RunRecord
-    command: Command
-
-
-class _Watch:
-    """What one watcher knows of its run."""
-
-    def __init__(self, directory: RunDirectory, ask: WatchGhost) -> None:
-        self.directory = directory
-        self.ask = ask
-        self.process = ProcessIdentity.of_run(ask.run.pid, ask.run.started)
-        self.progress = Progress()
-        self.wrong_primary = 0
-        self._asked_at = time.monotonic()
-        self._primary_at = time.monotonic()
-        self._ended_at: float | None = None
-
-    def _events(self) -> list[Event]:
-        return [event for event in self.directory.events() if event.pid == self.process.pid]
-
-    def holding(self) -> GhostSeen | None:
-        """It holds, and no release is under way."""
-        newest = [event for event in self._events() if event.name in ("begin-postponed", "released", *_VERDICTS)][-1:]
-        for event in newest:
-            if event.name == "begin-postponed" and event.number > self.ask.after_event:
-                return GhostSeen(GhostEvent.HOLDING, event.number, progress=self._last_progress())
-        return None
-
-    def verdict(self) -> GhostSeen:
-        """How it ended: by its own word, by its log, or without a word (then that is noted, so that it has a number)."""
-        log = self.directory.log()
-        if not self.directory.path.exists():
-            return GhostSeen(
-                GhostEvent.VANISHED, self.ask.after_event + 1, detail=f"{_without_a_word(self.process.pid)} So is its directory."
-            )
-        if not any(event.name in _VERDICTS for event in self._events()):
-            ended = "success" if ended_well(log) else "failure" if ended_badly(log) else "vanished"
-            self.directory.note(ended, pid=self.process.pid)
-        event = next(event for event in reversed(self._events()) if event.name in _VERDICTS)
-        verdict = _VERDICTS[event.name]
-        detail = "" if verdict == GhostEvent.SUCCEEDED else event.detail or last_words(log) or _without_a_word(self.process.pid)
-        return GhostSeen(verdict, event.number, detail=detail, progress=self._last_progress())
-
-    def overstays(self) -> bool:
-        """It said long ago that it was through, and is still there."""
-        if self._ended_at is None and any(event.name in _VERDICTS for event in self._events()):
-            self._ended_at = time.monotonic()
-        return self._ended_at is not None and time.monotonic() - self._ended_at > LINGER_SECONDS
-
-    def is_being_aborted(self) -> bool:
-        return any(event.name in ABORTS for event in self._events())
-
-    def may_ask(self) -> bool:
-        due = time.monotonic() - self._asked_at > STALE_STATUS_SECONDS
-        self._asked_at = time.monotonic() if due else self._asked_at
-        return due
-
-    def primary_is_due(self) -> bool:
-        due = time.monotonic() - self._primary_at > PRIMARY_EVERY_SECONDS
-        self._primary_at = time.monotonic() if due else self._primary_at
-        return due
-
-    def _last_progress(self) -> Progress:
-        return last_status(self.directory.log(last_bytes=LOG_TAIL_BYTES)) or self.progress
-
-
-@dataclass(frozen=True)
-class _Manner:
-    """How a server does what gh-ost depends on. binlog: "format/row image"."""
-
-    binlog: str
-    gtid: bool
-    sql_mode: str
-    tls: bool
-
-
-async def _read_manner(connection: Connection) -> _Manner:
-    row = await connection.row(
-        "SELECT @@global.log_bin, @@global.binlog_format, @@global.binlog_row_image, @@global.gtid_mode, @@global.enforce_gtid_consistency,"
-        " @@global.sql_mode"
-    )
-    cipher = await connection.row("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
-    assert row is not None  # noqa: S101 - a SELECT without a table has one row
-    on, form, image, gtid, consistent, sql_mode = row
-    return _Manner(
-        binlog=f"{form}/{image}".upper() if on else "none",
-        gtid=gtid == "ON" and str(consistent) in ("ON", "1"),
-        sql_mode=str(sql_mode),
-        tls=bool(cipher and cipher[1]),
-    )
-
 
 @asynccontextmanager
-async def _heartbeats(watch: _Watch) -> AsyncIterator[None]:
+async def _heartbeats(watch: Watch) -> AsyncIterator[None]:
     """While other things may take their time."""
 
     async def beat() -> None:
@@ -675,6 +401,16 @@ async def _alone(directory: RunDirectory) -> AsyncIterator[int | None]:
         held.__exit__(None, None, None)
 
 
+async def _to_the_end(starting: Coroutine[Any, Any, T]) -> T:
+    """Its result, or after a cancellation its end: the lock must not be given back while a thread still starts a process with it."""
+    doing = asyncio.ensure_future(starting)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])
+        raise
+
+
 async def _gone(process: ProcessIdentity, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while process.lives():
@@ -684,24 +420,5 @@ async def _gone(process: ProcessIdentity, seconds: float) -> bool:
     return True
 
 
-def _judged(answer: Alter | Refusal) -> Alter:
-    if isinstance(answer, Refusal):
-        raise NeedsHuman(f"{answer.what} {answer.next}")
-    return answer
-
-
-def _renames_are_planned(migration: PlannedMigration) -> bool:
-    return any(risk.code == RENAME_RISK for risk in migration.risks)
-
-
 def _newest(events: list[Event], pid: int, names: tuple[str, ...]) -> str:
     return next((event.name for event in reversed(events) if event.pid == pid and event.name in names), "")
-
-
-def _without_a_word(pid: int) -> str:
-    return f"gh-ost (pid {pid}) is gone without a word: killed, out of memory, or its host went down."
-
-
-def _address(text: str) -> Address:
-    host, _, port = text.rpartition(":")
-    return Address(host, int(port))

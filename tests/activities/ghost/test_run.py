@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.ghost import driver
+from activities.ghost import driver, watching
 from activities.ghost import run as ghost_run
 from activities.ghost.directory import ProcessIdentity
 from activities.ghost.progress import last_status
@@ -46,6 +46,7 @@ async def test_it_holds_until_it_is_let_go_and_leaves_only_the_old_table(lone: R
     before = checksum(fresh_schema, "parcels")
     order = lone.order(fresh_schema)
     run, held = await hold(lone, order)
+    assert ["startup", "row-copy-complete", "before-cut-over", "begin-postponed"] == lone.events(run)  # that hook could guard no release
     assert ["id", "weight", "city"] == columns_of(fresh_schema)
     await lone.let_go(run, order)
     done = await lone.watch(run, order, after=held)
@@ -67,11 +68,11 @@ async def test_nothing_that_vanishes_on_disk_releases_the_cut_over(lone: RunnerS
     order = lone.order(fresh_schema)
     run, held = await hold(lone, order)
     shutil.rmtree(lone.directory(run).path)
-    watching = asyncio.create_task(lone.watch(run, order, after=held))
+    watcher = asyncio.create_task(lone.watch(run, order, after=held))
     watched_until = time.monotonic() + 4  # gh-ost looks at its flag every second
     while time.monotonic() < watched_until:
         assert process_of(run).lives()
-        assert not watching.done()
+        assert not watcher.done()
         assert ["id", "weight", "city"] == columns_of(fresh_schema)
         await asyncio.sleep(0.2)
     with pytest.raises(ApplicationError, match="cannot be released"):
@@ -79,7 +80,7 @@ async def test_nothing_that_vanishes_on_disk_releases_the_cut_over(lone: RunnerS
     stopped = await lone.abort(run, order)
     assert (True, False) == (stopped.dead, stopped.swapped)
     assert {"parcels"} == tables_of(fresh_schema)
-    assert GhostEvent.VANISHED == (await watching).event
+    assert GhostEvent.VANISHED == (await watcher).event
 
 
 async def test_a_release_without_a_grant_is_refused_and_so_is_another_flag_file(lone: RunnerScene, fresh_schema: Schema) -> None:
@@ -305,12 +306,12 @@ async def test_a_cancelled_watcher_leaves_gh_ost_alone_and_progress_is_heard(lon
     order = lone.order(fresh_schema)
     run = await slowly(lone).spawn(order)
     heard = Heard()
-    watching = heard.start(lone, run, order)
+    watcher = heard.start(lone, run, order)
     await until(lambda: any(0 < said.percent < 100 and "migrating" == said.phase for said in heard.progress))
     began = time.monotonic()
-    watching.cancel()
+    watcher.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await watching
+        await watcher
     assert time.monotonic() - began < 2
     assert process_of(run).lives()
     assert [said.rows_copied for said in heard.progress] == sorted(said.rows_copied for said in heard.progress)
@@ -330,10 +331,28 @@ async def test_a_gh_ost_nobody_watches_is_paused_until_somebody_does(lone: Runne
     said = await driver.status(lone.directory(run).path)
     assert said is not None
     heard = Heard()
-    watching = heard.start(lone, run, order)
+    watcher = heard.start(lone, run, order)
     await until(lambda: any("migrating" == said.phase for said in heard.progress))
-    watching.cancel()
+    watcher.cancel()
     assert not lone.directory(run).unowned
+
+
+async def test_only_ended_runs_are_forgotten_after_their_time(
+    lone: RunnerScene, fresh_schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcels(fresh_schema, 100)
+    living, _ = await hold(lone, lone.order(fresh_schema))
+    failed = await lone.spawn(lone.order(fresh_schema, "ALTER TABLE `parcels` ADD COLUMN `weight` int"), run_id="run-2")
+    await until(lambda: not process_of(failed).lives())
+    caring = asyncio.create_task(lone.ghosts.care_for_runs())
+    await asyncio.sleep(0)
+    assert lone.directory(failed).path.exists()
+    caring.cancel()
+    monkeypatch.setattr(ghost_run, "KEEP_RUNS_SECONDS", 0.0)
+    caring = asyncio.create_task(lone.ghosts.care_for_runs())
+    await until(lambda: not lone.directory(failed).path.exists())
+    caring.cancel()
+    assert lone.directory(living).path.exists()
 
 
 async def test_another_primary_behind_the_name_ends_the_run(
@@ -345,7 +364,7 @@ async def test_another_primary_behind_the_name_ends_the_run(
     record_file = lone.directory(run).path / "run.json"
     facts = json.loads(record_file.read_text())
     record_file.write_text(json.dumps({**facts, "primary_uuid": "00000000-0000-0000-0000-000000000000"}))
-    monkeypatch.setattr(ghost_run, "PRIMARY_EVERY_SECONDS", 0.5)
+    monkeypatch.setattr(watching, "PRIMARY_EVERY_SECONDS", 0.5)
     seen = await lone.watch(run, order, after=held)
     assert GhostEvent.FAILED == seen.event
     assert "The primary has changed" in seen.detail
@@ -384,10 +403,10 @@ async def test_an_abort_while_holding_can_keep_the_ghost_for_a_person_to_look_at
     parcels(fresh_schema, 1_000)
     order = lone.order(fresh_schema)
     run, held = await hold(lone, order)
-    watching = asyncio.create_task(lone.watch(run, order, after=held))
+    watcher = asyncio.create_task(lone.watch(run, order, after=held))
     stopped = await lone.abort(run, order, keep=True)
     assert (True, False) == (stopped.dead, stopped.swapped)
-    assert GhostEvent.FAILED == (await watching).event
+    assert GhostEvent.FAILED == (await watcher).event
     assert {"parcels", run.ghost_table} == tables_of(fresh_schema)
     await lone.abort(run, order)
     assert {"parcels"} == tables_of(fresh_schema)
@@ -493,6 +512,9 @@ async def test_no_secret_is_where_others_could_read_it(lone: RunnerScene, fresh_
     order = lone.order(fresh_schema)
     run, _ = await hold(lone, order)
     password = lone.settings.ghost.secret()
+    record = lone.directory(run).record()
+    assert record is not None
+    assert "--ssl" in record.argv
     look_for_secrets(run, lone.directory(run).path, password, "the worker's own")
     assert os.getsid(run.pid) != os.getsid(0)
 
