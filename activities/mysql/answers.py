@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pymysql.err
 
-from activities.mysql.introspect import about_auto_increment, definition_hash, normalised
+from activities.mysql.definitions import alike
+from activities.mysql.introspect import about_auto_increment, definition_hash
 from activities.mysql.live import LiveShard
 from activities.mysql.predicates import error_number, error_text
 from activities.mysql.shapes import read_shapes
@@ -90,7 +91,7 @@ class Asker:
         self._live = live
         self._scratch = scratch
         defaults = Defaults(wanted.charset or live.charset, wanted.collation or ("" if wanted.charset else live.collation))
-        self._finder = ChangeFinder(scratch, skeema, defaults=defaults, reading=live.reading, check_names=False)
+        self._finder = ChangeFinder(scratch, skeema, defaults=defaults, reading=live.reading, exactly=False)
         self._now = live.definitions(exactly=wanted.exactly)
 
     # ── A pull request ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -124,15 +125,15 @@ class Asker:
         named: list[Drifted] = []
         for one in applied:
             table = one.target.table
-            if table not in tables or _same(explained.get(table), live.get(table)):
+            if table not in tables or alike(explained.get(table), live.get(table)):
                 continue
             after = await self._definitions(base, [two.statement for two in applied[: applied.index(one) + 1]])
-            if isinstance(after, Refusal) or _same(explained.get(table), after.get(table)):
+            if isinstance(after, Refusal) or alike(explained.get(table), after.get(table)):
                 continue
             explained = after
             if (by := f"{one.repository}#{one.pull_request}") != own:
                 named.append(Drifted(table, one.statement, by))
-        rest = [table for table in sorted(tables) if not _same(explained.get(table), live.get(table))]
+        rest = [table for table in sorted(tables) if not alike(explained.get(table), live.get(table))]
         return (*named, *[Drifted(table, await self._shown(table, explained, live)) for table in rest])
 
     async def _definitions(self, files: Mapping[str, str], statements: Sequence[str] = ()) -> dict[str, str] | Refusal:
@@ -157,7 +158,7 @@ class Asker:
         base = await self._definitions({table: create for table, create in self._wanted.base.items() if table in still})
         if isinstance(base, Refusal):
             return ()
-        return tuple(sorted(table for table in still if not _same(base.get(table), self._now.get(table))))
+        return tuple(sorted(table for table in still if not alike(base.get(table), self._now.get(table))))
 
     async def _instant(self, change: Change) -> frozenset[str]:
         if not self._wanted.options.allow_instant:
@@ -210,9 +211,3 @@ class Asker:
 def _says_instant(statement: str) -> bool:
     words = [token.text.upper() for token in tokens_of(statement) if not token.is_symbol("=")]
     return any(one == "ALGORITHM" and two == "INSTANT" for one, two in pairwise(words))
-
-
-def _same(one: str | None, other: str | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return normalised(one) == normalised(other)

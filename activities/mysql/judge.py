@@ -55,12 +55,13 @@ def judge_alter(before: Shape, after: Shape, statements: Sequence[str] = ()) -> 
     return Judgement(risks, (*_null_questions(before, after), *_unique_questions(before, after), *_check_questions(before, after)))
 
 
-def judge_drop(table: str, rows: int) -> tuple[Risk, ...]:
+def judge_drop(table: str, rows: int | None = None) -> tuple[Risk, ...]:
+    """rows: about how many; None where nobody asked."""
+    having = "" if rows is None else f" with about {rows:,} rows"
     return (
         Risk(
             code="drop-table",
-            text=f"The table `{table}` with about {rows:,} rows is renamed away and later dropped; applications that still use it fail"
-            " at once.",
+            text=f"The table `{table}`{having} is renamed away and later dropped; applications that still use it fail at once.",
             unsafe=True,
         ),
     )

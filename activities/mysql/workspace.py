@@ -18,6 +18,7 @@ import pymysql.err
 
 from activities.errors import OurBug, TryAgain
 from activities.mysql.connect import READING_MODE, Address, Connection, in_our_words, open_connection, quoted
+from activities.mysql.definitions import loadable
 from activities.mysql.predicates import error_number, error_text
 from activities.settings import MySQLSettings
 from workflows.rules.plan import Refusal
@@ -134,7 +135,7 @@ class ScratchSchema:
         async with self._session(reading):
             for table, create in creates.items():
                 try:
-                    await self._connection.run(create)
+                    await self._connection.run(create if reading is not None else loadable(create))
                 except pymysql.err.MySQLError as wrong:
                     return NotLoaded(table, error_number(wrong), error_text(wrong))
         have = set(await self.tables()) - before

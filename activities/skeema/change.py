@@ -14,9 +14,10 @@ from typing import Final
 import pymysql.err
 
 from activities.mysql.connect import quoted
-from activities.mysql.introspect import elements, normalised, without_auto_increment
+from activities.mysql.definitions import alike, auto_increment, dressed_like, inheriting, loadable, plain
+from activities.mysql.introspect import without_auto_increment
 from activities.mysql.predicates import error_number, error_text, is_connection_lost, is_interrupted
-from activities.mysql.shapes import Shape, check_of, read_shapes
+from activities.mysql.shapes import Shape, read_shapes
 from activities.mysql.workspace import NotLoaded, Reading, Scratch, ScratchSchema
 from activities.skeema.diff import Proposal, Skeema
 from activities.skeema.partitions import maintenance, with_partitions_of
@@ -69,14 +70,14 @@ class Defaults:
 
 
 class ChangeFinder:
-    """check_names: names of CHECK constraints count (between files); live tables have others once gh-ost has copied them."""
+    """exactly: cosmetics count, too (between files); on live tables they are left as they are."""
 
-    def __init__(self, scratch: Scratch, skeema: Skeema, *, defaults: Defaults, reading: Reading, check_names: bool) -> None:
+    def __init__(self, scratch: Scratch, skeema: Skeema, *, defaults: Defaults, reading: Reading, exactly: bool) -> None:
         self._scratch = scratch
         self._skeema = skeema
         self._defaults = defaults
         self._reading = reading
-        self._check_names = check_names
+        self._exactly = exactly
 
     async def between(self, before: Side, after: Side) -> Change | Refusal:
         """The proven change, or why there is none. Errors: pymysql's when the workspace itself fails."""
@@ -86,6 +87,9 @@ class ChangeFinder:
         if isinstance(second, Refusal):
             return second
         old, new = await first.definitions(), await second.definitions()
+        strange = [table for table, create in before.live.items() if not alike(old.get(table), create)]
+        if strange:
+            return _read_otherwise(strange[0], old.get(strange[0], ""), before.live[strange[0]])
         shapes_before = await read_shapes(self._scratch.connection, first.name, old)
         shapes_after = await read_shapes(self._scratch.connection, second.name, new)
         if missing := _missing_parent(shapes_after, after):
@@ -103,7 +107,8 @@ class ChangeFinder:
         proven = await self._proven(_Task(old, new, creates, alters, altered, drops))
         if isinstance(proven, Refusal):
             return proven
-        return Change(tuple(proven), shapes_before, shapes_after, new)
+        steps, definitions = proven
+        return Change(tuple(steps), shapes_before, shapes_after, definitions)
 
     async def described(self, before: Side, after: Side) -> dict[str, list[Step]] | Refusal:
         """What skeema would do, by table and unproven: words for people, never to be run. Creates and drops included."""
@@ -160,9 +165,9 @@ class ChangeFinder:
         return not self._same(old, new) or auto_increment(new) > auto_increment(old)
 
     def _same(self, one: str, other: str) -> bool:
-        if self._check_names:
+        if self._exactly:
             return without_auto_increment(one) == without_auto_increment(other)
-        return normalised(one) == normalised(other)
+        return alike(one, other)
 
     async def _altered(
         self, first: ScratchSchema, old: Mapping[str, str], new: Mapping[str, str], changed: Sequence[str]
@@ -171,12 +176,13 @@ class ChangeFinder:
         upkeep = {table: maintenance(table, old[table], new[table]) for table in changed}
         shown = dict(old)
         for table in changed:
-            wanted = new[table] if self._check_names else with_check_names_of(table, new[table], old[table])
+            wanted = new[table] if self._exactly else dressed_like(table, new[table], old[table])
             shown[table] = with_partitions_of(wanted, old[table]) if upkeep[table] else wanted
+        texts = {table: loadable(create) for table, create in shown.items()}
         proposals: tuple[Proposal, ...] | Refusal = ()
         if shown != old:
             charset, collation = await self._actual_defaults(first)
-            proposals = await self._skeema.diff(first.name, shown, scratch=self._scratch.name(), charset=charset, collation=collation)
+            proposals = await self._skeema.diff(first.name, texts, scratch=self._scratch.name(), charset=charset, collation=collation)
         if isinstance(proposals, Refusal):
             return proposals
         steps: dict[str, list[Step]] = {table: [] for table in changed}
@@ -187,7 +193,7 @@ class ChangeFinder:
                     what=f"skeema proposed `{one.statement[:200]}`, which nobody asked for.",
                     next="Report this with the two definitions; until then write the ALTER by hand (starter.py run-migration).",
                 )
-            steps[one.table].append(Step(one.kind, one.table, plain(one.statement)))
+            steps[one.table].append(Step(one.kind, one.table, plain(inheriting(one.statement, shown[one.table]))))
         for table, statement in upkeep.items():
             if statement:
                 steps[table].append(Step(ChangeKind.ALTER_TABLE, table, plain(statement), maintenance=True))
@@ -203,47 +209,91 @@ class ChangeFinder:
 
     # ── Proving ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _proven(self, task: "_Task") -> list[Step] | Refusal:
-        """One ALTER per table where MySQL takes it so; else that table's statements one by one."""
-        forms = {table: _joined(table, steps) for table, steps in task.altered.items()}
+    async def _proven(self, task: "_Task") -> tuple[list[Step], dict[str, str]] | Refusal:
+        """One ALTER per table where MySQL takes it so; else that table's statements one by one. With the definitions they lead to."""
+        forms = {table: _Forms.of(table, steps) for table, steps in task.altered.items()}
         while True:
-            steps = [*task.creates, *(step for table in task.order for step in forms[table]), *task.drops]
-            trouble = await self._tried(task, steps)
-            if trouble is None:
-                return steps
-            form = forms.get(trouble.table, [])
-            if trouble.number == _ONE_FULLTEXT_AT_A_TIME and len(form) == 1 and not form[0].statement.endswith(_BY_COPY):
-                forms[trouble.table] = [replace(form[0], statement=form[0].statement + _BY_COPY)]
-            elif len(task.altered.get(trouble.table, [])) > len(form):
-                forms[trouble.table] = list(task.altered[trouble.table])
-            else:
+            copy = await self._scratch.schema(self._defaults.charset, self._defaults.collation)
+            trouble = await self._run(copy, task, forms)
+            if trouble is not None:
                 return _not_proven(trouble)
+            result = await copy.definitions()
+            missed = [table for table in sorted(set(result) | set(task.new)) if not self._arrived(task, result, table)]
+            steps = [*task.creates, *(step for table in task.order for step in forms[table].now), *task.drops]
+            if not missed:
+                return steps, result
+            for table in missed:
+                if table not in forms or not forms[table].next(copy_helps=True):
+                    statement = next((step.statement for step in steps if step.table == table), "")
+                    return _not_proven(_Trouble(table, statement, 0, _first_difference(result.get(table, ""), task.new.get(table, ""))))
 
-    async def _tried(self, task: "_Task", steps: Sequence[Step]) -> "_Trouble | None":
-        copy = await self._scratch.schema(self._defaults.charset, self._defaults.collation)
+    async def _run(self, copy: ScratchSchema, task: "_Task", forms: Mapping[str, "_Forms"]) -> "_Trouble | None":
+        """Run everything on a fresh copy. A DDL that fails leaves its table as it was, so the table's next form is tried on the spot."""
         loaded = await copy.load(task.old)
         if loaded is not None:
             return _Trouble(loaded.table, "", loaded.number, loaded.text)
-        for step in steps:
-            try:
-                await copy.apply(step.statement, foreign_key_checks=step.kind is not ChangeKind.CREATE_TABLE)
-            except pymysql.err.MySQLError as wrong:
-                if is_connection_lost(wrong) or is_interrupted(wrong):
-                    raise
-                return _Trouble(step.table, step.statement, error_number(wrong), error_text(wrong))
-        result = await copy.definitions()
-        for table in sorted(set(result) | set(task.new)):
-            got, wanted = result.get(table, ""), task.new.get(table, "")
-            if not got or not wanted or not self._arrived(task.old.get(table, ""), got, wanted):
-                statement = next((step.statement for step in steps if step.table == table), "")
-                return _Trouble(table, statement, 0, _first_difference(got, wanted))
+        for step in task.creates:
+            if (trouble := await _applied(copy, step)) is not None:
+                return trouble
+        for table in task.order:
+            done = 0
+            while done < len(forms[table].now):
+                trouble = await _applied(copy, forms[table].now[done])
+                if trouble is None:
+                    done += 1
+                elif done or not forms[table].next(copy_helps=trouble.number == _ONE_FULLTEXT_AT_A_TIME):
+                    return trouble
+        for step in task.drops:
+            if (trouble := await _applied(copy, step)) is not None:
+                return trouble
         return None
 
-    def _arrived(self, old: str, got: str, wanted: str) -> bool:
-        if not self._same(got, wanted):
+    def _arrived(self, task: "_Task", result: Mapping[str, str], table: str) -> bool:
+        if table not in result or table not in task.new:
             return False
-        raised = auto_increment(wanted) > auto_increment(old)
-        return not raised or auto_increment(got) == auto_increment(wanted)
+        got, wanted = result[table], task.new[table]
+        raised = auto_increment(wanted) > auto_increment(task.old.get(table, ""))
+        return self._same(got, wanted) and (not raised or auto_increment(got) == auto_increment(wanted))
+
+
+async def _applied(copy: ScratchSchema, step: Step) -> "_Trouble | None":
+    try:
+        await copy.apply(step.statement, foreign_key_checks=step.kind is not ChangeKind.CREATE_TABLE)
+    except pymysql.err.MySQLError as wrong:
+        if is_connection_lost(wrong) or is_interrupted(wrong):
+            raise
+        return _Trouble(step.table, step.statement, error_number(wrong), error_text(wrong))
+    return None
+
+
+@dataclass
+class _Forms:
+    """The ways to write one table's change, best first: one ALTER, the same by copying, skeema's statements one by one."""
+
+    now: list[Step]
+    by_copy: list[Step] | None
+    one_by_one: list[Step] | None
+
+    @classmethod
+    def of(cls, table: str, steps: Sequence[Step]) -> "_Forms":
+        start = f"ALTER TABLE {quoted(table)} "
+        ordinary = [step for step in steps if not step.maintenance]
+        upkeep = [step for step in steps if step.maintenance]
+        if not ordinary:
+            return cls(upkeep, None, None)
+        joined = Step(ChangeKind.ALTER_TABLE, table, start + ", ".join(step.statement.removeprefix(start) for step in ordinary))
+        by_copy = replace(joined, statement=joined.statement + _BY_COPY)
+        return cls([joined, *upkeep], [by_copy, *upkeep], list(steps) if len(ordinary) > 1 else None)
+
+    def next(self, *, copy_helps: bool) -> bool:
+        """Go on to the next way; False where there is none. copy_helps: what went wrong is what ALGORITHM=COPY is for."""
+        if copy_helps and self.by_copy is not None:
+            self.now, self.by_copy = self.by_copy, None
+            return True
+        if self.one_by_one is not None:
+            self.now, self.by_copy, self.one_by_one = self.one_by_one, None, None
+            return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -266,56 +316,6 @@ class _Trouble:
     statement: str
     number: int
     text: str
-
-
-# ── Definitions ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-_AUTO_INCREMENT: Final = re.compile(r" AUTO_INCREMENT=(\d+)")
-
-
-def auto_increment(create: str) -> int:
-    """The table option AUTO_INCREMENT=N, 1 where there is none."""
-    if not create:
-        return 1
-    options = elements(create)[1].partition("'")[0]  # a comment may say AUTO_INCREMENT=7, too; it stands behind
-    found = _AUTO_INCREMENT.search(options)
-    return int(found[1]) if found else 1
-
-
-_QUOTED_OR_COMMENT: Final = re.compile(
-    r"(?P<quoted>'(?:[^'\\]|\\.|'')*'|`(?:[^`]|``)*`)|(?P<comment>/\*!\d{5,6} ?| ?\*/)|(?P<gap>\s*\n\s*)", re.DOTALL
-)
-
-
-def plain(statement: str) -> str:
-    """On one line and without executable comments, whose content every server that skeebot serves executes: gh-ost's reader knows
-    neither. What is quoted stays as it is."""
-
-    def rewritten(found: re.Match[str]) -> str:
-        return found["quoted"] or (" " if found["gap"] else "")
-
-    return _QUOTED_OR_COMMENT.sub(rewritten, statement).strip()
-
-
-def with_check_names_of(table: str, create: str, other: str) -> str:
-    """create with its CHECK constraints named as other names the equal ones, so that gh-ost's renaming is no difference."""
-    parts, options = elements(create)
-    theirs = [found for part in elements(other)[0] if (found := check_of(part)) is not None]
-    ours = [found for part in parts if (found := check_of(part)) is not None]
-    free: dict[str, list[str]] = {}
-    for name, rule in theirs:
-        if (name, rule) not in ours:
-            free.setdefault(rule, []).append(name)
-
-    def renamed(part: str) -> str:
-        found = check_of(part)
-        if found is None or found in theirs or not free.get(found[1]):
-            return part
-        return f"CONSTRAINT {free[found[1]].pop(0)} {found[1]}"
-
-    lines = ",\n".join(f"  {renamed(part)}" for part in parts)
-    return f"CREATE TABLE {quoted(table)} (\n{lines}\n) {options}"
 
 
 # ── Order ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -348,17 +348,6 @@ def _in_order(altered: Mapping[str, list[Step]], before: Mapping[str, Shape], af
     return sorted(altered, key=rank)
 
 
-def _joined(table: str, steps: Sequence[Step]) -> list[Step]:
-    """One ALTER of everything but partition maintenance, which stands alone."""
-    start = f"ALTER TABLE {quoted(table)} "
-    plain = [step for step in steps if not step.maintenance]
-    upkeep = [step for step in steps if step.maintenance]
-    if len(plain) > 1:
-        clauses = ", ".join(step.statement.removeprefix(start) for step in plain)
-        plain = [Step(ChangeKind.ALTER_TABLE, table, start + clauses)]
-    return [*plain, *upkeep]
-
-
 # ── Refusals ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -389,6 +378,14 @@ def _live_not_loaded(trouble: NotLoaded) -> Refusal:
         what=f"The workspace server does not take the definition that `{trouble.table}` has on the live server: "
         f"{_clean(trouble.text)} (error {trouble.number}).",
         next="Ask the people who run skeebot whether the workspace is set up like the cluster (storage engines, plugins).",
+    )
+
+
+def _read_otherwise(table: str, got: str, wanted: str) -> Refusal:
+    return Refusal(
+        code="live-reads-otherwise",
+        what=f"The workspace server does not make of `{table}` what it is on the live server: {_first_difference(got, wanted)}.",
+        next="Ask the people who run skeebot whether the workspace is set up like the cluster (version, defaults, plugins).",
     )
 
 
@@ -451,7 +448,7 @@ def _first_difference(got: str, wanted: str) -> str:
     pairs = zip(got.splitlines(), wanted.splitlines(), strict=False)
     for one, other in pairs:
         if one != other:
-            return f"it has `{one.strip()[:200]}` where the file says `{other.strip()[:200]}`"
+            return f"it has `{one.strip()[:200]}` where it should be `{other.strip()[:200]}`"
     return "one has lines that the other has not"
 
 
