@@ -166,4 +166,6 @@ async def _body(
         feeding.cancel()
         if process.returncode is None:
             process.kill()
+            if process.stdout is not None:
+                await process.stdout.read()  # to its end, or the pipe outlives the loop
             await process.wait()
