@@ -32,12 +32,22 @@ class Script:
         self.status = ""
 
     async def play(self) -> None:
+        await self.play_until_approved()
+        await self.tables_are_migrated()
+        await self.it_is_merged()
+
+    async def play_until_approved(self) -> None:
         await self.a_change_is_proposed()
         await self.an_approval_is_outrun()
         await self.a_loss_is_allowed()
         await self.two_people_approve()
-        await self.tables_are_migrated()
-        await self.it_is_merged()
+
+    async def play_until_half_way(self) -> None:
+        """For a picture: staging is done, and both shards of production are being copied."""
+        await self.play_until_approved()
+        self.screen.act(6, "Staging first, then both shards of production")
+        await self.theatre.until("staging to be migrated and proven", lambda: self.row_succeeds("staging"), seconds=RUN_SECONDS)
+        await self.theatre.until("both shards of production to be half-way", self._both_shards_are_half_way, seconds=RUN_SECONDS)
 
     # ── The acts
 
@@ -103,16 +113,6 @@ class Script:
         await theatre.until("staging to be migrated and proven", lambda: self.row_succeeds("staging"), seconds=RUN_SECONDS)
         await self.merge_is_refused()
         await theatre.until("production to be migrated and proven", lambda: self.row_succeeds("production"), seconds=RUN_SECONDS)
-
-    async def production_is_half_way(self) -> None:
-        """For a picture: both shards are being copied."""
-        theatre = self.theatre
-        await theatre.until("staging to be migrated and proven", lambda: self.row_succeeds("staging"), seconds=RUN_SECONDS)
-        await theatre.until("both shards of production to be half-way", self._both_shards_are_half_way, seconds=RUN_SECONDS)
-
-    def _both_shards_are_half_way(self) -> bool:
-        bars = self.theatre.screen.bars
-        return len([bar for bar in bars if bar.place.startswith("production/") and bar.percent >= 30]) == 2
 
     async def it_is_merged(self) -> None:
         theatre, world = self.theatre, self.world
@@ -189,6 +189,10 @@ class Script:
         view = self.theatre.view
         states = [state for key, state in view.row_states.items() if key.startswith(f"{environment}/")] if view else []
         return bool(states) and all(state is CheckState.SUCCESS for state in states)
+
+    def _both_shards_are_half_way(self) -> bool:
+        bars = self.theatre.screen.bars
+        return len([bar for bar in bars if bar.place.startswith("production/") and bar.percent >= 30]) == 2
 
     def reaction(self, comment: Comment) -> str:
         """The bot's, "" while there is none."""

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,14 +26,17 @@ from embedded.seed import SCHEMA_OF, Writer, seed_shop
 from embedded.stack import Stack
 from tests.fakes.github import GitHubStandIn, PullRequest, World
 from workflows import addresses
-from workflows.messages import PullRequestView
+from workflows.messages import Progress, PullRequestView
 from workflows.pull_request import PullRequest as PullRequestWorkflow
 from workflows.rules.names import PullRequestRef
 from workflows.rules.stages import Stage
 
 T = TypeVar("T")
 
-TICK_SECONDS = 0.15
+TICK_SECONDS = 0.2
+VIEW_SECONDS = 0.5
+PROGRESS_SECONDS = 1.0
+"""Between two questions to Temporal: the machine has other things to do."""
 WRITES_PER_SECOND = 40.0
 
 
@@ -52,6 +56,8 @@ class Theatre:
         self.view: PullRequestView | None = None
         self.gate = Gate(looks={}, refusals=[])
         self.pull: PullRequest | None = None
+        self._viewed_at = self._measured_at = 0.0
+        self._progress: dict[str, Progress] = {}
         self._exits = ExitStack()
         self._client: Client | None = None
         self._narrator: Narrator | None = None
@@ -151,11 +157,27 @@ class Theatre:
         with self.world.lock:
             if self.pull.is_open:
                 self.gate.look(self.aggregate(), is_open=not self.world.merge_blockers(self.pull))
-        with contextlib.suppress(RPCError, WorkflowQueryFailedError):  # not started yet, or just being replaced
-            view = await self.workflow.query(PullRequestWorkflow.view)
-            if view is not None and self._narrator is not None:
-                self.view = await self._narrator.with_progress(view)
+        await self._ask_temporal()
         self.screen.draw(bars_of(self.view) if self.view else ())
+
+    async def _ask_temporal(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._viewed_at < VIEW_SECONDS:
+            return
+        self._viewed_at = now
+        try:
+            view = await self.workflow.query(PullRequestWorkflow.view)
+        except (RPCError, WorkflowQueryFailedError):  # not started yet, or just being replaced
+            return
+        if view is None or self._narrator is None:
+            return
+        if now - self._measured_at >= PROGRESS_SECONDS:
+            self._measured_at = now
+            view = await self._narrator.with_progress(view)
+            self._progress = {run.migration_id: run.progress for run in view.runs}
+        self.view = replace(
+            view, runs=tuple(replace(run, progress=self._progress.get(run.migration_id, run.progress)) for run in view.runs)
+        )
 
     async def until(self, what: str, ready: Callable[[], T | None], *, seconds: float) -> T:
         """Look again and again until `ready` answers something true. Errors: Missed."""
