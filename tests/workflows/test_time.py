@@ -1,8 +1,11 @@
 """Weeks of waiting, skipped: what a pull request does while nobody does anything.
 
 Each workflow has a clock of its own here, so only single workflows are fast-forwarded, and only while nothing else of theirs runs.
+The server takes a second for each timer that it skips, so these pull requests look again by themselves every five days, not four times a
+day.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import activity
@@ -12,16 +15,32 @@ from temporalio.testing import TimeSkipper
 from activities.errors import NeedsHuman
 from tests.workflows.desk import DBA, OWNER, QUICK, Desk, migration, working
 from workflows import addresses
-from workflows.messages import PullRequestSnapshot, ReadPullRequest
+from workflows.messages import PullRequestSnapshot, ReadPullRequest, Woke
 from workflows.pull_request import PullRequest
 from workflows.rules.checks import CheckState
 from workflows.rules.names import Labels, PullRequestRef
+from workflows.story import Story
 
 LABELS = Labels()
+PATIENT = replace(QUICK, look_again=timedelta(days=5).total_seconds())
 
 
 def story_of(desk: Desk) -> WorkflowHandle[PullRequest, str]:
     return desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+
+
+async def opened(desk: Desk) -> None:
+    """Planned, and waiting for the owner's approval."""
+    desk.labels.add(LABELS.for_review)
+    await desk.client.start_workflow(
+        PullRequest.run,
+        Story(ref=desk.ref, timing=PATIENT),
+        id=addresses.pull_request(desk.ref),
+        task_queue=addresses.CONTROL,
+        start_signal="hear",
+        start_signal_args=[Woke(ref=desk.ref, reason="pull_request.opened")],
+    )
+    await desk.until_stage("awaiting-owner")
 
 
 async def fast_forward(desk: Desk, time: timedelta) -> None:
@@ -29,9 +48,7 @@ async def fast_forward(desk: Desk, time: timedelta) -> None:
 
 
 async def test_a_pull_request_that_waited_a_month_answers_the_first_approval(desk: Desk) -> None:
-    desk.labels.add(LABELS.for_review)
-    await desk.wake()
-    await desk.until_stage("awaiting-owner")
+    await opened(desk)
     before = len(desk.checks)
     await fast_forward(desk, timedelta(days=30))
     assert before == len(desk.checks), "waiting says nothing new"
@@ -41,11 +58,9 @@ async def test_a_pull_request_that_waited_a_month_answers_the_first_approval(des
 
 
 async def test_a_lost_delivery_is_made_up_for_by_the_next_look(desk: Desk) -> None:
-    desk.labels.add(LABELS.for_review)
-    await desk.wake()
-    await desk.until_stage("awaiting-owner")
+    await opened(desk)
     desk.approve(OWNER)  # and nobody tells
-    await fast_forward(desk, timedelta(seconds=QUICK.look_again + 1))
+    await fast_forward(desk, timedelta(seconds=PATIENT.look_again + 1))
     await desk.until_stage("awaiting-dba")
 
 
@@ -53,9 +68,7 @@ async def test_a_check_in_progress_for_ten_days_is_superseded_before_github_call
     desk.copying.clear()
     await desk.by_hand(migration(table="large")).start("long")  # somebody else's table has the turn for days
     await desk.until(lambda: len(desk.spawned) == 1)
-    desk.labels.add(LABELS.for_review)
-    await desk.wake()
-    await desk.until_stage("awaiting-owner")
+    await opened(desk)
     desk.approve(OWNER)
     await desk.wake()
     await desk.until_stage("awaiting-dba")
@@ -66,7 +79,7 @@ async def test_a_check_in_progress_for_ten_days_is_superseded_before_github_call
     shown = generations(desk)
     await fast_forward(desk, timedelta(days=9))
     assert shown == generations(desk)
-    await fast_forward(desk, timedelta(days=2))
+    await fast_forward(desk, timedelta(days=6))
     await desk.until(lambda: generations(desk) == shown + 1)
     assert CheckState.IN_PROGRESS is desk.current()
     desk.copying.set()
@@ -94,16 +107,14 @@ class TroubledDesk(Desk):
 async def test_what_cannot_be_read_keeps_the_gate_shut_and_heals_by_itself(temporal: Client) -> None:
     troubled = TroubledDesk(client=temporal, ref=PullRequestRef("acme", "trouble", 1))
     async with working(troubled):
-        troubled.labels.add(LABELS.for_review)
-        await troubled.wake()
-        await troubled.until_stage("awaiting-owner")
+        await opened(troubled)
         troubled.refuses = True
         troubled.approve(OWNER)
         troubled.approve(DBA)
         await troubled.wake("pull_request_review.submitted")
-        await fast_forward(troubled, timedelta(hours=1))
+        await fast_forward(troubled, timedelta(minutes=5))
         assert CheckState.ACTION_REQUIRED is troubled.current()
         assert [] == troubled.spawned
         troubled.refuses = False
-        await fast_forward(troubled, timedelta(seconds=QUICK.look_again_after_trouble + 1))
+        await fast_forward(troubled, timedelta(seconds=PATIENT.look_again_after_trouble + 1))
         await troubled.until_stage("complete")
