@@ -65,6 +65,8 @@ class Publishing:
             return False
         if view.stage in {Stage.CLOSED, Stage.MERGED} and not self.story.view_shown:
             return False
+        if view.stage is Stage.NOT_ENROLLED and self.story.enrolment is not None and view.expected:
+            return True  # the branch is enrolled, but nothing protects it: somebody waits here
         return view.stage not in silent or bool(self.story.view_shown)
 
     # ── Checks ──

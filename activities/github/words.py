@@ -43,7 +43,8 @@ def headline(view: PullRequestView) -> Headline:  # noqa: C901, PLR0912  (one ca
             return Headline(
                 "not enrolled",
                 "**Waiting for an operator:** schema changes are not served here, because the repository is not enrolled or the base branch"
-                " is not one of its enrolled, protected branches. An operator enrols it with `starter.py add-repo`.",
+                " is not one of its enrolled, protected branches. An operator enrols it with `starter.py add-repo`, or an administrator"
+                " protects the branch; then push a commit.",
             )
         case Stage.REFUSED:
             return _refused(view)
