@@ -275,10 +275,11 @@ class Change:
 
     def approve(self, who: str, *, commit: str | None = None) -> None:
         """In a later second than anything shown so far: GitHub's clock counts whole seconds."""
-        self._next_second()
+        self.next_second()
         self.world.review(self.pull, who, "APPROVED", "", commit_id=commit or self.head)
 
-    def _next_second(self) -> None:
+    def next_second(self) -> None:
+        """Wait until GitHub's clock shows another second."""
         now = datetime.now().astimezone().replace(microsecond=0)
         while datetime.now().astimezone().replace(microsecond=0) <= now:
             time.sleep(0.05)
