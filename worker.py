@@ -82,13 +82,16 @@ async def serve(settings: Settings, role: Role) -> int:
             workers.append(_worker(client, addresses.RUNNER, [ghosts.spawn_ghost]))
             # Separate Workers: long watches must not starve an abort.
             workers.append(_worker(client, addresses.runner_watch(host), [ghosts.watch_ghost]))
-            workers.append(_worker(client, addresses.runner_control(host), [ghosts.let_go, ghosts.abort_ghost, ghosts.fence]))
+            workers.append(
+                _worker(client, addresses.runner_control(host), [ghosts.spawn_ghost, ghosts.let_go, ghosts.abort_ghost, ghosts.fence])
+            )
         for worker in workers:
             await stack.enter_async_context(worker)
         if role is not Role.RUNNER:
             await ensure_registry(client)
         if role is not Role.CONTROL:
-            await ghosts.scan_runs()
+            caring = asyncio.create_task(ghosts.care_for_runs())  # throttles a gh-ost that nobody watches any more
+            stack.callback(caring.cancel)
         logging.getLogger("skeebot").info("skeebot works: %s", role)
         await _told_to_stop()
     return command_line.DONE

@@ -614,7 +614,10 @@ class GhostSeen:
 
 @dataclass(frozen=True)
 class LetGo:
-    """Release the cut-over: write the run's grant, then take the flag file away."""
+    """Release the held cut-over: one attempt, under a grant of this run.
+
+    token: new for each release; a used one releases nothing again, so a retried activity is harmless.
+    """
 
     run: GhostRun
     order: MigrationOrder

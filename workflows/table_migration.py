@@ -299,10 +299,11 @@ class GhostStory:
         self.starts = 0
         self.attempts = 0
         self.verified_at = 0.0
+        self.resumed = False
 
     async def run(self) -> str:
         """Returns the name under which gh-ost left the original."""
-        run = await self.spawn(resume=False)
+        run = await self.spawn()
         seen = await self.watch(run, after_event=0)
         while True:
             match seen.event:
@@ -321,14 +322,15 @@ class GhostStory:
                     run = await self.recover(run)
                     seen = await self.watch(run, after_event=0)
 
-    async def spawn(self, *, resume: bool) -> GhostRun:
+    async def spawn(self, *, resume_on: str = "") -> GhostRun:
+        """resume_on: the host whose checkpointed run is continued; only it has the run's record."""
         self.starts += 1
         mark = hashlib.sha256(self.order.migration_id.encode()).hexdigest()[:16]
-        ask = SpawnGhost(run_id=f"{mark}-{self.starts}", order=self.order, primary=self.primary, resume=resume)
+        ask = SpawnGhost(run_id=f"{mark}-{self.starts}", order=self.order, primary=self.primary, resume=bool(resume_on))
         return await workflow.execute_activity(
             needs.spawn_ghost,
             ask,
-            task_queue=addresses.RUNNER,
+            task_queue=addresses.runner_control(resume_on) if resume_on else addresses.RUNNER,
             start_to_close_timeout=timing.ONE_LOOK,
             schedule_to_start_timeout=timing.SPAWN_PATIENCE,
             retry_policy=timing.A_FEW_TIMES,
@@ -400,7 +402,8 @@ class GhostStory:
         if verification is None:
             return ""
         if verification.outcome is Comparison.UNPROVEN:
-            return f"The comparison could not prove every row: {verification.detail} A DBA decides: `.skeefree cut-over`."
+            resumed = " gh-ost was resumed after a death, which can lose writes: prefer `.skeefree abort`." if self.resumed else ""
+            return f"The comparison could not prove every row: {verification.detail}{resumed} A DBA decides: `.skeefree cut-over`."
         return ""
 
     async def verify(self, run: GhostRun, watching: workflow.ActivityHandle[GhostSeen]) -> bool:
@@ -525,7 +528,8 @@ class GhostStory:
                 "See that it is stopped there, then comment `.skeefree retry-migration`."
             )
         self.migration.verification = None
-        return await self.spawn(resume=verdict.resumable)
+        self.resumed = self.resumed or verdict.resumable
+        return await self.spawn(resume_on=run.host if verdict.resumable else "")
 
 
 def _words(verdict: PreflightVerdict) -> str:
