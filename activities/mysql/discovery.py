@@ -23,7 +23,7 @@ A name may carry its own port ("db-a.example:3307"). The workspace stays in the 
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -124,14 +124,22 @@ class Discovery:
         asked = await self.cluster(cluster)
         if asked.state != ACTIVE:
             raise NeedsHuman(f"Cluster {cluster} is {asked.state!r} in the inventory, so nothing runs on it. Set it to {ACTIVE!r} first.")
-        found = _shard_of(asked, shard)
+        seen = await self._primary_of(asked, shard)
+        if seen.shard.replica is None:
+            return seen
+        return replace(seen, replica=await self._verified_replica(seen.shard.replica, seen.primary, f"{cluster}/{shard}"))
+
+    async def verified_primary(self, cluster: str, shard: str) -> VerifiedShard:
+        """The shard, after its primary said that it takes writes; the replica is not asked. Errors: as of verified."""
+        return await self._primary_of(await self.cluster(cluster), shard)
+
+    async def _primary_of(self, cluster: Cluster, shard: str) -> VerifiedShard:
+        found = _shard_of(cluster, shard)
+        where = f"{cluster.name}/{shard}"
         async with await open_connection(found.primary, self._settings.read, self._settings) as connection:
-            with mysql_errors(found.primary, f"asking whether it is the primary of {cluster}/{shard}"):
-                primary, version = await identify_primary(connection, f"{cluster}/{shard}")
-        replica = None
-        if found.replica is not None:
-            replica = await self._verified_replica(found.replica, primary, f"{cluster}/{shard}")
-        return VerifiedShard(cluster=asked, shard=found, primary=primary, version=version, replica=replica)
+            with mysql_errors(found.primary, f"asking whether it is the primary of {where}"):
+                primary, version = await identify_primary(connection, where)
+        return VerifiedShard(cluster=cluster, shard=found, primary=primary, version=version)
 
     async def _verified_replica(self, address: Address, primary: PrimaryIdentity, where: str) -> ReplicaState:
         async with await open_connection(address, self._settings.read, self._settings) as connection:

@@ -8,10 +8,11 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from activities.errors import NeedsHuman
 from activities.mysql import predicates
 from activities.mysql.connect import Connection, table_name
 from workflows.rules.names import Fingerprint
@@ -170,6 +171,7 @@ class LiveTable:
 
 # ── Definitions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+_GRANT: Final = re.compile(r"(?P<verb>GRANT|REVOKE) (?P<rights>.+?) ON (?P<schema>\*|`(?:[^`]|``)*`)\.\* (?:TO|FROM) ", re.DOTALL)
 _CHECK: Final = re.compile(r"^CONSTRAINT `(?:[^`]|``)*` (?=CHECK )")
 _AUTO_INCREMENT: Final = re.compile(r" AUTO_INCREMENT=\d+")
 
@@ -402,8 +404,16 @@ async def read_server(connection: Connection) -> ServerFacts:
 
 
 async def read_facts(connection: Connection, schema: str, table: str) -> TableFacts:
-    """Of a base table; a view of that name counts as absent. Errors: MySQLError as it comes."""
+    """Of a base table; a view of that name counts as absent.
+
+    Errors: MySQLError as it comes; NeedsHuman where the account may not see triggers, for MySQL would show none without a word.
+    """
     server = await read_server(connection)
+    grants = [str(line) for (line,) in await connection.rows("SHOW GRANTS")]
+    if not sees_triggers(grants, schema):
+        raise NeedsHuman(
+            f"The account that reads {schema} on {connection.address} may not see its triggers: GRANT TRIGGER ON `{schema}`.* to it."
+        )
     show_create = await _show_create(connection, schema, table)
     if show_create is None:
         return TableFacts(schema=schema, table=table, server=server, show_create="")
@@ -417,6 +427,31 @@ async def read_facts(connection: Connection, schema: str, table: str) -> TableFa
         outbound=outbound,
         inbound=inbound,
     )
+
+
+def sees_triggers(grants: Iterable[str], schema: str) -> bool:
+    """grants: the lines of SHOW GRANTS. A right on single tables is not enough to be sure of all."""
+    seen = False
+    for line in grants:
+        match = _GRANT.match(line)
+        if not match or not _is_about(match["schema"], schema):
+            continue
+        rights = {right.strip().upper() for right in match["rights"].split(",")}
+        if rights & {"TRIGGER", "ALL PRIVILEGES"}:
+            if match["verb"] == "REVOKE":
+                return False
+            seen = True
+    return seen
+
+
+def _is_about(pattern: str, schema: str) -> bool:
+    """A schema in a GRANT: * for all, else a pattern in which %, _ and \\ mean what they mean in LIKE."""
+    if pattern == "*":
+        return True
+    unquoted = pattern.strip("`").replace("``", "`")
+    pieces = re.findall(r"\\.|.", unquoted, re.DOTALL)
+    regex = "".join(".*" if one == "%" else "." if one == "_" else re.escape(one[-1]) for one in pieces)
+    return re.fullmatch(regex, schema, re.IGNORECASE | re.DOTALL) is not None
 
 
 async def read_table(connection: Connection, schema: str, table: str) -> LiveTable | None:

@@ -11,6 +11,7 @@ from activities.errors import NeedsHuman, TryAgain
 from activities.mysql.connect import Address, Connection, mysql_errors, open_connection
 from activities.mysql.discovery import Discovery, VerifiedShard
 from activities.mysql.introspect import (
+    ABSENT,
     Index,
     LiveTable,
     changed_parts,
@@ -137,6 +138,10 @@ class Preflights:
 async def _not_as_approved(connection: Connection, migration: PlannedMigration) -> PreflightVerdict | None:
     target = migration.target
     facts = await read_facts(connection, target.schema, target.table)
+    if migration.kind is not ChangeKind.CREATE_TABLE and migration.fingerprint in {"", ABSENT}:
+        return PreflightVerdict(
+            refusal=Refusal(code="changed", what=f"{target} was never seen when this was planned.", next=_PLAN_AGAIN), changed=True
+        )
     changes = changed_parts(migration.fingerprint, fingerprint_of(facts, migration.statement))
     if not changes:
         return None

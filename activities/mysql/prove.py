@@ -25,7 +25,7 @@ class Proofs:
         Errors: TryAgain, NeedsHuman when that primary cannot be asked.
         """
         target = ask.order.migration.target
-        shard = await self._discovery.verified(target.cluster, target.shard)
+        shard = await self._discovery.verified_primary(target.cluster, target.shard)
         moved = "" if shard.primary == ask.primary else f" The primary is now {shard.primary.address} ({shard.primary.server_uuid})."
         async with await open_connection(shard.shard.primary, self._settings.read, self._settings) as connection:
             with mysql_errors(shard.shard.primary, f"proving {target}"):

@@ -1,13 +1,16 @@
 """Is the ghost what the original is? Compared in chunks while gh-ost applies and the application writes (SAFETY §S5).
 
 Every look is one autocommit statement over both tables: no transaction stays open, for its metadata lock would block the cut-over. A chunk
-that differs is narrowed to keys; these are looked at again, at least two seconds apart, for gh-ost applies with lag. A key whose rows stay
-as they are and stay different is a difference. One that has changed at look after look is too hot to tell: with verify_hold_rows, the
-original's row is held FOR SHARE for a moment until the ghost's matches; else it is unproven and a DBA decides. Writes after a chunk's look
-are not covered: a verification ages.
+that differs is narrowed to keys; these are looked at again, at least two seconds apart, for gh-ost applies with lag.
+
+A key is called different when its rows stay as they are although gh-ost has applied everything that was written before: its checkpoint
+table holds the position up to which it has. Without a checkpoint, time decides. One that has changed at look after look is too hot to tell:
+with verify_hold_rows, the original's row is held FOR SHARE for a moment until the ghost's matches; else it is unproven and a DBA decides.
+Writes after a chunk's look are not covered: a verification ages.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,33 +48,42 @@ from workflows.messages import Comparison, Progress, Verification, Verify
 
 _SCRATCH: Final = "_skeebot_scratch"
 _BATCH: Final = 200
+_GTIDS: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-")
 
 
 @dataclass(frozen=True)
 class Patience:
     """All in seconds unless named otherwise.
 
-    apart: between two looks at one key. settled: how long a difference must stand still before it is called one (longer than gh-ost is
-    usually throttled). changes: of a key that is never found equal, before it is called hot. hold: the longest that a hot row is held.
+    apart: between two looks at one key. settled: how long a difference must stand still before it is called one where gh-ost's position is
+    not known. stuck: how long gh-ost may take to come as far as a difference. changes: of a key that is never found equal, before it is
+    called hot. hold: the longest that a hot row is held. most_suspects: keys; with more, sample of them are settled and the rest is not
+    looked at.
     """
 
     apart: float = 2.0
     settled: float = 60.0
+    stuck: float = 600.0
     changes: int = 8
     hold: float = 3.0
     statement: float = 15.0
     chunk_rows: int = 5000
     chunk_target: float = 0.4
     most_suspects: int = 10_000
+    sample: int = 500
 
 
 @dataclass
 class _Suspect:
-    """A key that differed. hashes: of the original's and the ghost's row ("" where missing), since when they are these."""
+    """A key that differed. hashes: of the original's and the ghost's row ("" where missing), since when they are these.
+
+    position: the GTIDs executed when they were first seen; the write that made the original's row so is among them. "" if not known.
+    """
 
     hashes: tuple[str, str]
     since: float
     looked: float
+    position: str
     changes: int = 0
 
 
@@ -84,6 +96,7 @@ class _Pass:
     suspects: dict[Key, _Suspect] = field(default_factory=dict)
     proven: dict[Key, _Suspect] = field(default_factory=dict)
     hot: dict[Key, _Suspect] = field(default_factory=dict)
+    stuck: dict[Key, _Suspect] = field(default_factory=dict)
 
 
 @dataclass
@@ -97,6 +110,7 @@ class _State:
     phase: str = "comparing"
     unproven: list[str] = field(default_factory=list)
     left_out: tuple[str, ...] = ()
+    overflow: bool = False
 
     def progress(self) -> Progress:
         elapsed = time.monotonic() - self.began
@@ -252,7 +266,7 @@ class _Walk:
                 continue
             state.rows += rows
             state.chunks += 1
-            if high is None:
+            if high is None or state.overflow:
                 return
             low = high
             size = self._next_size(size, time.monotonic() - began)
@@ -277,7 +291,7 @@ class _Walk:
             if number == 0:
                 rows = count
             if not equal:
-                self._note(one, await self._narrow(one, wheres))
+                await self._note(one, await self._narrow(one, wheres))
         return rows
 
     async def _fold(self, sides: Sequence[Side], wheres: Sequence[str]) -> tuple[int, bool]:
@@ -318,15 +332,13 @@ class _Walk:
             found[tuple(key)] = (str(row_hash), right) if int(side) == 0 else (left, str(row_hash))
         return found
 
-    def _note(self, one: _Pass, found: dict[Key, tuple[str, str]]) -> None:
-        now = time.monotonic()
+    async def _note(self, one: _Pass, found: dict[Key, tuple[str, str]]) -> None:
+        now, position = time.monotonic(), await self._position()
         for key, hashes in found.items():
-            one.suspects.setdefault(key, _Suspect(hashes=hashes, since=now, looked=now))
+            one.suspects.setdefault(key, _Suspect(hashes=hashes, since=now, looked=now, position=position))
         if len(one.suspects) > self._patience.most_suspects:
-            raise _Unprovable(
-                f"More than {self._patience.most_suspects} rows differ just now: gh-ost is far behind, or the copy is not a copy."
-                " It can be compared again when gh-ost has caught up."
-            )
+            self._state.overflow = True
+            one.suspects = dict(list(one.suspects.items())[: self._patience.sample])
 
     async def _settle(self) -> None:
         self._state.phase = "looking again at rows that differ"
@@ -351,26 +363,55 @@ class _Walk:
 
     async def _look_again(self, one: _Pass, keys: Sequence[Key]) -> None:
         literal = self._connection.literal
+        applied = await self._applied()
         if one.fill is not None and not await self._fill(one, among(one.fill, keys, literal)):
             return
         found = await self._narrow(one, [among(side, keys, literal) for side in one.sides])
-        now = time.monotonic()
+        now, position = time.monotonic(), await self._position()
+        reached = await self._reached(applied, {one.suspects[key].position for key in keys})
         for key in keys:
             suspect = one.suspects[key]
+            suspect.looked = now
             if key not in found:
                 del one.suspects[key]
-                continue
-            suspect.looked = now
-            if found[key] != suspect.hashes:
-                suspect.hashes, suspect.since = found[key], now
+            elif found[key] != suspect.hashes:
+                suspect.hashes, suspect.since, suspect.position = found[key], now, position
                 suspect.changes += 1
-            self._decide(one, key, suspect, now)
+                if suspect.changes >= self._patience.changes:
+                    one.hot[key] = one.suspects.pop(key)
+            elif suspect.position in reached or (not applied and now - suspect.since >= self._patience.settled):
+                one.proven[key] = one.suspects.pop(key)
+            elif now - suspect.since >= self._patience.stuck:
+                one.stuck[key] = one.suspects.pop(key)
 
-    def _decide(self, one: _Pass, key: Key, suspect: _Suspect, now: float) -> None:
-        if now - suspect.since >= self._patience.settled:
-            one.proven[key] = one.suspects.pop(key)
-        elif suspect.changes >= self._patience.changes:
-            one.hot[key] = one.suspects.pop(key)
+    # ── How far gh-ost is ──
+
+    async def _position(self) -> str:
+        """What the primary has executed; "" where it does not count GTIDs."""
+        return str(await self._connection.value("SELECT @@global.gtid_executed") or "").replace("\n", "")
+
+    async def _applied(self) -> str:
+        """The GTIDs up to which gh-ost has applied everything, from its checkpoint table; "" where it does not say.
+
+        gh-ost (1.1.10, read) writes a checkpoint every few seconds, once it has applied as far as it had read.
+        """
+        ghost = self._ask.ghost_table
+        if not ghost.endswith("_gho"):
+            return ""
+        checkpoints = table_name(self._ask.order.migration.target.schema, f"{ghost.removesuffix('_gho')}_ghk")
+        try:
+            coordinates = await self._connection.value(f"SELECT gh_ost_chk_coords FROM {checkpoints} ORDER BY gh_ost_chk_id DESC LIMIT 1")  # noqa: S608
+        except pymysql.err.MySQLError as wrong:
+            if predicates.is_unknown_table(wrong):
+                return ""
+            raise
+        return str(coordinates) if coordinates and _GTIDS.match(str(coordinates)) else ""
+
+    async def _reached(self, applied: str, positions: set[str]) -> set[str]:
+        """Those of the positions that gh-ost has applied. Read before the look that they judge."""
+        if not applied:
+            return set()
+        return {one for one in positions if one and await self._connection.value("SELECT GTID_SUBSET(%s, %s)", (one, applied))}
 
     async def _hold_the_hot(self) -> None:
         """SAFETY §S5: hold the original's row FOR SHARE until gh-ost has caught up with it; its writers wait for that moment."""
@@ -408,19 +449,23 @@ class _Walk:
             return _verdict(
                 state,
                 Comparison.DIFFERENT,
-                f"{len(proven)} row(s) differ and stayed so for {self._patience.settled:.0f} s: {'; '.join(words)}{more}.",
+                f"{'At least ' if state.overflow else ''}{len(proven)} row(s) differ: {'; '.join(words)}{more}.",
             )
         reasons = list(state.unproven)
-        hot = [_words(one.sides[0], key) for one in self._passes for key in one.hot]
-        if hot:
-            more = f" … and {len(hot) - 10} more" if len(hot) > 10 else ""
+        reasons += self._listed("rows that changed at every look (mysql.verify_hold_rows lets them be held)", "hot")
+        reasons += self._listed("rows that differ where gh-ost has not applied what was written (is it throttled?)", "stuck")
+        if state.overflow:
             reasons.append(
-                f"rows that were changed at every look: {', '.join(hot[:10])}{more} (setting mysql.verify_hold_rows can hold them)"
+                f"more than {self._patience.most_suspects} rows differed at once, so the rest was not looked at (is it throttled?)"
             )
         left_out = f" Left out: {', '.join(state.left_out)}." if state.left_out else ""
         if reasons:
             return _verdict(state, Comparison.UNPROVEN, f"All else is equal, but this cannot be proven: {'; '.join(reasons)}.{left_out}")
         return _verdict(state, Comparison.EQUAL, f"Every row is equal.{left_out}")
+
+    def _listed(self, what: str, which: str) -> list[str]:
+        keys = list(dict.fromkeys(_words(one.sides[0], key) for one in self._passes for key in getattr(one, which)))
+        return [f"{what}: {', '.join(keys[:10])}{f' … and {len(keys) - 10} more' if len(keys) > 10 else ''}"] if keys else []
 
     async def _differences(self, key: Key) -> str:
         """What each walk found at this key; a missing row is found by both."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from activities.errors import NeedsHuman
 from activities.mysql.discovery import Discovery
 from activities.mysql.introspect import (
     ABSENT,
@@ -17,6 +18,7 @@ from activities.mysql.introspect import (
     normalised,
     read_facts,
     read_table,
+    sees_triggers,
     without_auto_increment,
 )
 from activities.settings import MySQLSettings
@@ -185,6 +187,28 @@ async def test_a_generated_invisible_key_is_shown(fresh_schema: Schema, lone_set
         cursor.execute("CREATE TABLE orders (a int)")
 
     assert "my_row_id" in (await facts_of(fresh_schema, lone_settings)).show_create
+
+
+async def test_an_account_that_would_be_shown_no_triggers_is_sent_to_a_person(
+    fresh_schema: Schema, mysql_server: MySQLServer, lone_settings: MySQLSettings
+) -> None:
+    fresh_schema.run(ORDERS)
+    name = fresh_schema.name.replace("_", r"\_")
+    mysql_server.run(f"REVOKE TRIGGER ON `{name}`.* FROM skeebot_read")
+    try:
+        with pytest.raises(NeedsHuman, match="GRANT TRIGGER"):
+            await facts_of(fresh_schema, lone_settings)
+    finally:
+        mysql_server.run(f"GRANT TRIGGER ON `{name}`.* TO skeebot_read")
+
+
+def test_the_right_to_see_triggers_is_read_from_the_grants() -> None:
+    assert sees_triggers([r"GRANT SELECT, TRIGGER ON `shop\_orders`.* TO `r`@`%`"], "shop_orders")
+    assert sees_triggers(["GRANT ALL PRIVILEGES ON *.* TO `r`@`%` WITH GRANT OPTION"], "shop")
+    assert sees_triggers(["GRANT TRIGGER ON `shop_%`.* TO `r`@`%`"], "shop_orders")
+    assert not sees_triggers([r"GRANT TRIGGER ON `shop\_orders`.* TO `r`@`%`", "GRANT SELECT ON `shop`.* TO `r`@`%`"], "shopXorders")
+    assert not sees_triggers(["GRANT TRIGGER ON `shop`.`orders` TO `r`@`%`"], "shop")
+    assert not sees_triggers(["GRANT TRIGGER ON *.* TO `r`@`%`", "REVOKE TRIGGER ON `shop`.* FROM `r`@`%`"], "shop")
 
 
 # ── Definitions ──

@@ -115,17 +115,69 @@ async def test_empty_tables_are_equal(fresh_schema: Schema, verifications: Verif
     assert Comparison.DIFFERENT is (await verdict(verifications, asking(fresh_schema))).outcome
 
 
-async def test_a_copy_with_nothing_in_it_is_not_waited_for_row_by_row(
+async def test_a_copy_with_nothing_in_it_is_not_looked_at_row_by_row(
     fresh_schema: Schema, lone_settings: MySQLSettings, lone_discovery: Discovery
 ) -> None:
     make(fresh_schema)
     fresh_schema.run("DELETE FROM _orders_gho")
-    few = Verifications(lone_settings, lone_discovery, replace(QUICK, most_suspects=1000))
+    few = Verifications(lone_settings, lone_discovery, replace(QUICK, most_suspects=1000, sample=20))
 
     found = await verdict(few, asking(fresh_schema))
 
-    assert Comparison.UNPROVEN is found.outcome
-    assert "More than 1000 rows differ" in found.detail
+    assert Comparison.DIFFERENT is found.outcome
+    assert "At least 20 row(s) differ" in found.detail
+    assert found.rows < 3000
+
+
+# ── How far gh-ost is ──
+
+
+def checkpoint(schema: Schema, coordinates: str) -> None:
+    """As gh-ost writes it: everything up to there is applied."""
+    schema.run("CREATE TABLE IF NOT EXISTS _orders_ghk (gh_ost_chk_id bigint AUTO_INCREMENT PRIMARY KEY, gh_ost_chk_coords text)")
+    schema.run("INSERT INTO _orders_ghk (gh_ost_chk_coords) VALUES (%s)", coordinates)
+
+
+def executed(schema: Schema) -> str:
+    return str(schema.run("SELECT @@global.gtid_executed AS gtids")[0]["gtids"])
+
+
+async def test_a_difference_is_one_as_soon_as_gh_ost_has_applied_what_was_written(
+    fresh_schema: Schema, lone_settings: MySQLSettings, lone_discovery: Discovery
+) -> None:
+    make(fresh_schema, rows=1000)
+    fresh_schema.run("DELETE FROM _orders_gho WHERE id = 7")
+    patient = Verifications(lone_settings, lone_discovery, replace(QUICK, settled=1000.0, stuck=1000.0))
+    checkpoint(fresh_schema, f"{fresh_schema.server.uuid}:1")
+    comparing = asyncio.create_task(verdict(patient, asking(fresh_schema)))
+    await asyncio.wait([comparing], timeout=1.5)
+    waited = not comparing.done()
+    checkpoint(fresh_schema, f"{fresh_schema.server.uuid}:1-999999")
+    found = await asyncio.wait_for(comparing, 20)
+
+    assert waited
+    assert (Comparison.DIFFERENT, True) == (found.outcome, "id=7 is missing in the copy" in found.detail)
+
+
+async def test_while_gh_ost_is_throttled_a_difference_is_unproven(
+    fresh_schema: Schema, lone_settings: MySQLSettings, lone_discovery: Discovery
+) -> None:
+    make(fresh_schema, rows=1000)
+    checkpoint(fresh_schema, executed(fresh_schema))
+    fresh_schema.run("UPDATE orders SET total = -1 WHERE id = 7")  # and gh-ost does not apply it
+
+    found = await verdict(Verifications(lone_settings, lone_discovery, replace(QUICK, settled=0.1, stuck=1.0)), asking(fresh_schema))
+
+    assert (Comparison.UNPROVEN, True) == (found.outcome, "throttled" in found.detail), found.detail
+    assert "id=7" in found.detail
+
+
+async def test_a_position_in_a_file_is_not_taken_for_gtids(fresh_schema: Schema, verifications: Verifications) -> None:
+    make(fresh_schema, rows=1000)
+    fresh_schema.run("DELETE FROM _orders_gho WHERE id = 7")
+    checkpoint(fresh_schema, "binlog.000007:4711")
+
+    assert Comparison.DIFFERENT is (await verdict(verifications, asking(fresh_schema))).outcome
 
 
 ALL_TYPES = (

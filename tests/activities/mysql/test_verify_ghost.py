@@ -26,7 +26,7 @@ from workflows.messages import Comparison, Fence, GhostEvent, GhostRun, Migratio
 STATEMENT = (
     "ALTER TABLE `parcels` ADD COLUMN `note` varchar(40) NOT NULL DEFAULT 'none', MODIFY `weight` bigint NOT NULL, MODIFY `size` int"
 )
-PATIENCE = Patience(apart=0.5, settled=6.0)
+PATIENCE = Patience(apart=0.5)
 
 
 @pytest.fixture
