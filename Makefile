@@ -11,11 +11,15 @@ WORKERS ?= 2
 
 .PHONY: help
 help: ## What can be typed here
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: tools ## A pull request becomes an altered table, on real parts (KEEP=1 leaves it running)
 	@KEEP="$(KEEP)" $(RUN) temporal-dev/demo.py
+
+.PHONY: screenshot
+screenshot: tools ## The README's picture of a pull request, taken while the demo runs (needs Chromium)
+	@$(RUN) temporal-dev/screenshot.py
 
 .PHONY: test
 test: lint tools ## Linters, types, import contracts, and every test

@@ -5,6 +5,7 @@ Ends with `demo: passed` and exit code 0, or with `demo: FAILED`, the line that 
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from embedded.product import EnrolmentFailedError  # noqa: E402
 from embedded.tools import ToolMissingError  # noqa: E402
 
 ORDERS = 300_000
+SAID = (ProcessFailedError, ToolMissingError, EnrolmentFailedError)
+"""Errors whose text says all that a person needs."""
 LOGS = ROOT / "build" / "demo"
 
 
@@ -35,8 +38,11 @@ async def main(*, keep: bool) -> int:
                 if keep:
                     tell_where(theatre)
                     await until_told(screen)
-        except (ProcessFailedError, ToolMissingError, EnrolmentFailedError) as trouble:
+        except Exception as trouble:
             failed = str(trouble)
+            if not isinstance(trouble, SAID):
+                screen.console.print_exception()
+                failed = f"{type(trouble).__name__}: {trouble}"
             verdict(screen, failed)
     return 1 if failed else 0
 
@@ -77,6 +83,7 @@ def verdict(screen: Screen, failed: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end is ended: whatever was started is tidied away
     try:
         code = asyncio.run(main(keep=os.environ.get("KEEP", "") not in {"", "0", "no"}))
     except KeyboardInterrupt:

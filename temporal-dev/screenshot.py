@@ -20,8 +20,8 @@ from embedded.tools import ToolMissingError  # noqa: E402
 from tests.fakes.github.screenshot import NoBrowser, find_browser, take  # noqa: E402
 
 PICTURE = ROOT / "docs" / "pull-request.png"
-WIDTH, HEIGHT = 1280, 1500
-"""Pixels: down to the first reviews; what follows on the page is on the terminal, too."""
+WIDTH, HEIGHT = 1280, 1880
+"""Pixels: the comment with its bars, the first review, and the push that outran it; the whole page is three times as long."""
 ORDERS = 300_000
 
 

@@ -18,10 +18,13 @@ def tell_where(theatre: Theatre) -> None:
     """The pages, and commands that work as they are printed."""
     screen = theatre.screen
     pages = Table.grid(padding=(0, 2))
-    pages.add_row("Pull request", Text(page_of(theatre), style="cyan"))
+    if theatre.pull is not None:
+        pages.add_row("Pull request", Text(page_of(theatre), style="cyan"))
     pages.add_row("Temporal", Text(theatre.stack.temporal.ui_url, style="cyan"))
     pages.add_row("Logs, settings", Text(str(theatre.product.folder), style="cyan"))
     screen.show(pages, title="Left running")
+    if theatre.pull is None:
+        return
     for title, commands in to_try(theatre).items():
         screen.plain(f"# {title}", style="dim")
         for command in commands:
