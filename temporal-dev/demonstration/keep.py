@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +10,7 @@ from rich.text import Text
 from demonstration.acme import REPOSITORY
 from demonstration.screen import Screen
 from demonstration.stage import Theatre
+from embedded.product import ROOT
 from workflows import addresses
 
 
@@ -45,7 +45,7 @@ def to_try(theatre: Theatre) -> dict[str, list[str]]:
         "Clusters = 'production'",
         "WorkflowType = 'ClusterQueue'",
     )
-    settings = f"SKEEBOT_SETTINGS={theatre.product.settings} PYTHONPATH=. {Path(sys.executable)} starter.py"
+    starter = f"SKEEBOT_SETTINGS={theatre.product.settings} PYTHONPATH={ROOT} {sys.executable} {ROOT / 'starter.py'}"
     return {
         "which schema changes there are": [f'{temporal} list {there} --query "{query}"' for query in queries],
         "the story in words, and in events": [
@@ -54,7 +54,7 @@ def to_try(theatre: Theatre) -> dict[str, list[str]]:
             f"{temporal} describe {there} -w cluster-queue/{first}",
         ],
         "what the pull request's workflow shows GitHub": [f"{temporal} query {there} -w {pull} --type view"],
-        "skeebot's own command line": [f"{settings} status"],
+        "skeebot's own command line": [f"{starter} status"],
     }
 
 

@@ -92,17 +92,20 @@ class Theatre:
     def _raise_curtain(self) -> None:
         say = self.screen.says
         enter = self._exits.enter_context
+        self.screen.wait_for("MySQL and Temporal to start")
         enter(self.stack)
         enter(self.github)
         found_acme(self.github)
         say("github", f"the stand-in answers at {self.github.html_url}, with {REPOSITORY} and its protected branch main")
         self.product = Product(self.stack, self.github)
+        self.screen.wait_for(f"{self.orders:,} orders to be seeded on each primary, and skeebot to start")
         with ThreadPoolExecutor(2) as lanes:
             seeding = lanes.submit(self._seed)
             lanes.submit(self._start_product).result()
             seeding.result()
         for place, server in self.primaries.items():
             self.writers[place] = enter(Writer(server, seeded=self.orders, per_second=WRITES_PER_SECOND))
+        self.screen.wait_for("")
         self.feed = Feed(self.world, audit=self.product.folder / "audit.jsonl", runs=self.product.folder / "runs")
 
     def _seed(self) -> None:

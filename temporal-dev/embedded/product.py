@@ -149,17 +149,18 @@ class Product:
             if process is not None:
                 process.stop()
         self.door = self.worker = None
-        self.end_ghosts()
-
-    def end_ghosts(self) -> None:
-        """A gh-ost outlives its worker by design; here nothing may outlive the stack. Each is ended by its own pid."""
-        for directory in run_directories(self.folder / "runs"):
-            process = directory.process()
-            if process is not None:
-                process.signal(signal.SIGKILL)
+        end_ghosts(self.folder / "runs")
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def end_ghosts(runs: Path) -> None:
+    """A gh-ost outlives its worker by design; here nothing may outlive the stack. Each is ended by its own pid and start time."""
+    for directory in run_directories(runs):
+        process = directory.process()
+        if process is not None:
+            process.signal(signal.SIGKILL)
