@@ -401,16 +401,22 @@ class Story:
         assert snapshot is not None, "a view is only asked for after a look"  # noqa: S101  (our own loop's order, not input)
         campaign, enrolment = self.campaign, self.enrolment
         runs = [*self.past_runs, *(campaign.runs.values() if campaign else ())]
+        order = {name: at for at, name in enumerate(enrolment.environments if enrolment else ())}
+
+        def turn(row: DatabaseRow) -> tuple[int, DatabaseRow]:
+            """People read environments in the order in which they run."""
+            return (order.get(row.environment, len(order)), row)
+
         return PullRequestView(
             ref=self.ref,
             author=snapshot.author,
             head_sha=snapshot.head_sha,
             stage=self.stage(),
             digest=campaign.digest if campaign and not campaign.over else self.digest,
-            expected=tuple(self.expected),
-            row_states={row_key(row): one.state for row, one in self.row_states().items()},
-            plans=tuple(self.plans[key] for key in sorted(self.plans)),
-            runs=tuple(runs),
+            expected=tuple(sorted(self.expected, key=turn)),
+            row_states={row_key(row): one.state for row, one in sorted(self.row_states().items(), key=lambda item: turn(item[0]))},
+            plans=tuple(sorted(self.plans.values(), key=lambda plan: turn(plan.row))),
+            runs=tuple(sorted(runs, key=lambda run: (turn(run.migration.target.row), run.migration.target.shard, run.migration.position))),
             approvals=self.campaign_approvals() if campaign and not campaign.over else self.approvals(),
             owner_team=enrolment.owner_team if enrolment else "",
             databases_team=enrolment.databases_team if enrolment else "",

@@ -199,7 +199,7 @@ class TableMigration:
             needs.prove,
             Prove(order=order, primary=primary, old_table=old_table),
             start_to_close_timeout=timing.ONE_LOOK,
-            retry_policy=timing.A_FEW_TIMES,
+            retry_policy=timing.TRY_AGAIN,
         )
 
     async def record(self, order: MigrationOrder, verdict: MigrationMoved) -> None:
@@ -298,11 +298,24 @@ class GhostStory:
         self.primary = primary
         self.starts = 0
         self.attempts = 0
+        self.grants = 0
         self.verified_at = 0.0
         self.resumed = False
+        self.current: GhostRun | None = None
 
     async def run(self) -> str:
-        """Returns the name under which gh-ost left the original."""
+        """Returns the name under which gh-ost left the original. An activity that gave up is no verdict: gh-ost is stopped first."""
+        try:
+            return await self.copy_hold_swap()
+        except ActivityError as trouble:
+            run = self.current
+            if run is None:
+                raise
+            if await self.abort(run):
+                return run.old_table
+            raise Stopped(f"gh-ost was stopped before its swap, because skeebot could not go on: {trouble.cause or trouble}") from trouble
+
+    async def copy_hold_swap(self) -> str:
         run = await self.spawn()
         seen = await self.watch(run, after_event=0)
         while True:
@@ -327,14 +340,15 @@ class GhostStory:
         self.starts += 1
         mark = hashlib.sha256(self.order.migration_id.encode()).hexdigest()[:16]
         ask = SpawnGhost(run_id=f"{mark}-{self.starts}", order=self.order, primary=self.primary, resume=bool(resume_on))
-        return await workflow.execute_activity(
+        self.current = await workflow.execute_activity(
             needs.spawn_ghost,
             ask,
             task_queue=addresses.runner_control(resume_on) if resume_on else addresses.RUNNER,
             start_to_close_timeout=timing.ONE_LOOK,
             schedule_to_start_timeout=timing.SPAWN_PATIENCE,
-            retry_policy=timing.A_FEW_TIMES,
+            retry_policy=timing.TRY_AGAIN,
         )
+        return self.current
 
     def watching(self, run: GhostRun, after_event: int) -> workflow.ActivityHandle[GhostSeen]:
         return workflow.start_activity(
@@ -376,8 +390,7 @@ class GhostStory:
                 await self.wait_for_release(watching)
                 if migration.released is None or not self.verified_lately:
                     continue
-                if await self.data_allows_release():
-                    await self.let_go(run)
+                if await self.data_allows_release() and await self.let_go(run):
                     return
         except Stopped:
             if not await self.abort(run, keep=self.differs):
@@ -413,7 +426,7 @@ class GhostStory:
             Verify(order=self.order, primary=self.primary, ghost_table=run.ghost_table),
             start_to_close_timeout=timing.VERIFICATION,
             heartbeat_timeout=timing.HEARTBEAT,
-            retry_policy=timing.A_FEW_TIMES,
+            retry_policy=timing.TRY_AGAIN,
         )
         await workflow.wait_condition(lambda: comparing.done() or watching.done() or self.migration.must_stop)
         if not comparing.done():
@@ -451,7 +464,7 @@ class GhostStory:
             needs.check_release,
             CheckRelease(order=self.order, primary=self.primary),
             start_to_close_timeout=timing.ONE_LOOK,
-            retry_policy=timing.A_FEW_TIMES,
+            retry_policy=timing.TRY_AGAIN,
         )
         if verdict.refusal is None and verdict.primary is not None:
             return migration.released is not None
@@ -461,24 +474,29 @@ class GhostStory:
         await migration.wait(self.timing.release_back_off)
         return False
 
-    async def let_go(self, run: GhostRun) -> None:
-        released = self.migration.released
-        token = hashlib.sha256(f"{self.order.migration_id}/{run.run_id}/{self.attempts}".encode()).hexdigest()
-        await self.migration.audit(
-            self.order,
-            "cut-over released",
-            {"by": released.by if released else "", "rows_compared": self._rows(), "attempt": str(self.attempts)},
-        )
-        await workflow.execute_activity(
-            needs.let_go,
-            LetGo(run=run, order=self.order, token=token),
-            task_queue=addresses.runner_control(run.host),
-            start_to_close_timeout=timing.ONE_QUERY,
-            schedule_to_start_timeout=timing.RUNNER_PATIENCE,
-            retry_policy=timing.A_FEW_TIMES,
-        )
-        self.migration.released = None
-        await self.migration.tell(self.order, MigrationState.RUNNING, detail="cutting over")
+    async def let_go(self, run: GhostRun) -> bool:
+        """Returns whether gh-ost was told. Where it could not be (it lags, its host is away), it holds on; the watch sees what it did."""
+        migration, released = self.migration, self.migration.released
+        self.grants += 1
+        token = hashlib.sha256(f"{self.order.migration_id}/{run.run_id}/{self.grants}".encode()).hexdigest()
+        facts = {"by": released.by if released else "", "rows_compared": self._rows(), "attempt": str(self.grants)}
+        await migration.audit(self.order, "cut-over released", facts)
+        try:
+            await workflow.execute_activity(
+                needs.let_go,
+                LetGo(run=run, order=self.order, token=token),
+                task_queue=addresses.runner_control(run.host),
+                start_to_close_timeout=timing.ONE_QUERY,
+                schedule_to_start_timeout=timing.RUNNER_PATIENCE,
+                retry_policy=timing.A_FEW_TIMES,
+            )
+        except ActivityError as trouble:
+            await migration.tell(self.order, MigrationState.HOLDING, detail=f"The release was not taken: {trouble.cause or trouble}")
+            await migration.wait(self.timing.release_back_off)
+            return False
+        migration.forget_release()
+        await migration.tell(self.order, MigrationState.RUNNING, detail="cutting over")
+        return True
 
     def _rows(self) -> str:
         return str(self.migration.verification.rows) if self.migration.verification else "0"
