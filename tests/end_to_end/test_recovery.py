@@ -1,113 +1,15 @@
 """Whatever dies meanwhile comes back, and the table is altered once."""
 
-import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
 
 import pytest
 
-from activities.ghost import driver
-from activities.ghost.directory import BRAKE, RunDirectory, run_directories
-from activities.ghost.driver import GhostSilentError
-from activities.ghost.progress import last_status
-from tests.end_to_end.company import ORDERS, Change, Company, Shop, with_column
+from tests.end_to_end.company import ORDERS, Company, with_column
+from tests.end_to_end.copying import altered_once, copying, runs_of
 
 pytestmark = pytest.mark.xdist_group("end to end")
-
-ROWS = 30_000
-WITH_NOTE = with_column(ORDERS, "`note` varchar(200) DEFAULT NULL")
-
-
-class Copying:
-    """A gh-ost in the midst of its copy, slow enough that a test can act; writes go on meanwhile."""
-
-    def __init__(self, shop: Shop, change: Change) -> None:
-        self.shop = shop
-        self.change = change
-        (self.server,) = shop.servers
-        self.directory = runs_of(shop)[0]
-        process = self.directory.process()
-        assert process is not None
-        self.process = process
-        self.rows = self.content()
-
-    @property
-    def copied(self) -> int:
-        status = last_status(self.asked("sup"))
-        return status.rows_copied if status else 0
-
-    def asked(self, command: str) -> str:
-        return asyncio.run(driver.ask(self.directory.path, command))
-
-    def hurry(self) -> None:
-        self.asked("nice-ratio=0")
-        self.asked("chunk-size=5000")
-
-    def write(self) -> None:
-        """What an application does behind and before the copy."""
-        for statement in (
-            "INSERT INTO orders (customer) SELECT CONCAT('late ', id) FROM orders WHERE id <= 100",
-            "UPDATE orders SET customer = CONCAT(customer, '!') WHERE id % 97 = 0",
-            "DELETE FROM orders WHERE id % 89 = 0",
-        ):
-            self.server.run(statement, schema=self.shop.schema)
-        self.rows = self.content()
-
-    def content(self) -> object:
-        query = "SELECT COUNT(*) AS n, SUM(CRC32(CONCAT(id, '#', customer))) AS s FROM orders"
-        return self.server.run(query, schema=self.shop.schema)
-
-    @property
-    def has_checkpoint(self) -> bool:
-        record = self.directory.record()
-        assert record is not None
-        name = record.tables.checkpoint
-        return name in self.shop.tables(self.server) and bool(self.server.run(f"SELECT 1 FROM `{name}`", schema=self.shop.schema))
-
-
-def runs_of(shop: Shop) -> list[RunDirectory]:
-    """Every gh-ost that was ever started on the shop's tables, oldest first."""
-    found = run_directories(shop.company.product.folder / "runs")
-    return [one for one in found if (record := one.record()) is not None and record.schema == shop.schema]
-
-
-@contextlib.contextmanager
-def copying(company: Company) -> Iterator[Copying]:
-    """A change approved by both, whose gh-ost copies staging's orders, ten rows at a time."""
-    shop = company.shop({"orders": ORDERS}, rows=ROWS, environments={"staging": "staging"})
-    change = shop.open("add-note", {"orders/orders.sql": WITH_NOTE})
-    brake = company.product.folder / "runs" / BRAKE
-    brake.touch()
-    try:
-        change.approved_by_both()
-        change.until(lambda: runs_of(shop), "a gh-ost to start")
-        scene = Copying(shop, change)
-        change.until(lambda: answers(scene.directory), "gh-ost to answer at its socket")
-        scene.asked("chunk-size=10")
-        scene.asked("nice-ratio=20")
-    finally:
-        brake.unlink()
-    before = scene.copied
-    change.until(lambda: scene.copied > before, "gh-ost to copy")
-    assert scene.copied < ROWS
-    yield scene
-
-
-def answers(directory: RunDirectory) -> bool:
-    try:
-        return asyncio.run(driver.status(directory.path)) is not None
-    except GhostSilentError:
-        return False
-
-
-def altered_once(scene: Copying, *, runs: int = 1) -> None:
-    """Green, by so many gh-osts, with the rows that were there."""
-    scene.change.until_conclusion("success", seconds=150)
-    assert ["id", "customer", "note"] == scene.shop.columns(scene.server, "orders")
-    assert scene.rows == scene.content()
-    assert runs == len(runs_of(scene.shop))
-    assert not any(one.lives() for one in runs_of(scene.shop))
 
 
 def test_a_worker_that_was_killed_adopts_the_gh_ost_that_went_on_without_it(company: Company) -> None:
@@ -115,9 +17,11 @@ def test_a_worker_that_was_killed_adopts_the_gh_ost_that_went_on_without_it(comp
     with copying(company) as scene:
         assert product.worker is not None
         product.worker.kill()
-        scene.write()
-        assert scene.process.lives()
-        product.start_worker()
+        try:
+            scene.write()
+            assert scene.process.lives()
+        finally:
+            product.start_worker()
         assert scene.process == scene.directory.process()
         scene.hurry()
         altered_once(scene)
@@ -140,9 +44,40 @@ def test_a_temporal_server_that_was_killed_goes_on_where_it_was(company: Company
     temporal = company.product.stack.temporal
     with copying(company) as scene:
         temporal.kill()
-        scene.write()
-        assert scene.process.lives()
-        temporal.start()
+        try:
+            scene.write()
+            assert scene.process.lives()
+        finally:
+            temporal.start()
         scene.hurry()
         altered_once(scene)
     assert scene.process == scene.directory.process()
+
+
+def test_deliveries_that_found_the_door_shut_are_made_up_for(company: Company) -> None:
+    product = company.product
+    shop = company.shop({"orders": ORDERS}, rows=10, environments={"staging": "staging"})
+    with door_shut(company):
+        change = shop.open("add-note", {"orders/orders.sql": with_column(ORDERS, "`note` int DEFAULT NULL")})
+    assert "" == change.conclusion()
+    said = product.starter("start", f"{company.github.html_url}/acme/{shop.repository.name}/pull/{change.pull.number}")
+    assert 0 == said.code, said.err
+    change.until_conclusion("action_required")
+    with door_shut(company):
+        change.ready()
+        change.approve("oscar")
+    assert "migration:skeefree:queued" not in change.labels
+    change.approve("dana")  # one delivery that arrives tells of all that did not
+    change.until_conclusion("success", seconds=120)
+
+
+@contextlib.contextmanager
+def door_shut(company: Company) -> Iterator[None]:
+    """Killed; everything that is delivered meanwhile fails."""
+    assert company.product.door is not None
+    company.product.door.kill()
+    try:
+        yield
+        company.world.wait_until_delivered()
+    finally:
+        company.product.start_door()
