@@ -95,7 +95,8 @@ class Publishing:
         )
         ask = PublishCheck(ref=story.ref, run=run, row=row, view=view)
         face = _hash(replace(ask, view=_still(view)))
-        if shown is not None and shown.run == run and self._shown.get(name) == face:
+        show_again = row is None and story.void_publication and story.campaign is None and story.digest is not None
+        if shown is not None and shown.run == run and self._shown.get(name) == face and not show_again:
             return ""
         if story.snapshot is not None and story.snapshot.state == "closed" and not unfinished:
             return ""  # only what is in progress is ended: the head may belong to another pull request by now

@@ -251,6 +251,8 @@ class Story:
         if self.snapshot is None:
             return Approvals()
         shown = self.publication if self.publication is not None and self.publication.digest == self.digest else None
+        if self.void_publication:
+            shown = None  # somebody else's words stood there: nobody has approved ours until they were shown again
         keep = self.enrolment is not None and self.enrolment.options.keep_owner_approval_on_same_digest
         earlier = self.earlier_publications if keep else []
         return approvals.judge(
