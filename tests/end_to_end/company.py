@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from temporalio.service import RPCError, RPCStatusCode
@@ -149,7 +149,6 @@ class Shop:
     repository: Repository
     schemas: dict[str, str]
     places: dict[str, str]
-    pulls: list[PullRequest] = field(default_factory=list)
 
     @property
     def world(self) -> World:
@@ -158,6 +157,10 @@ class Shop:
     @property
     def schema(self) -> str:
         return next(iter(self.schemas.values()))
+
+    @property
+    def pulls(self) -> list[PullRequest]:
+        return list(self.repository.pulls.values())
 
     @property
     def servers(self) -> list[MySQLServer]:
