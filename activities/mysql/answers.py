@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pymysql.err
 
+from activities.mysql.connect import READING_MODE
 from activities.mysql.definitions import alike
 from activities.mysql.introspect import about_auto_increment, definition_hash
 from activities.mysql.live import LiveShard
@@ -185,7 +186,9 @@ class Asker:
                     next="Ask the people who run skeebot whether the workspace is set up like the cluster.",
                 )
         try:
-            await after.apply(step.statement, foreign_key_checks=step.kind is not ChangeKind.CREATE_TABLE)
+            creates = step.kind is ChangeKind.CREATE_TABLE
+            mode = self._live.reading.sql_mode if step.kind is ChangeKind.ALTER_TABLE else READING_MODE
+            await after.apply(step.statement, foreign_key_checks=not creates, sql_mode=mode)
         except pymysql.err.MySQLError as wrong:
             return Refusal(
                 code="not-possible",

@@ -19,6 +19,9 @@ _TYPED: Final = rf"`(?:[^`]|``)*` [a-z0-9]+(?:\((?:{_STRING}|[^')])*\))?"
 _LONE_COLLATE: Final = re.compile(rf"^({_TYPED}) COLLATE (\w+)")
 _OWN_COLLATION: Final = re.compile(rf"^({_TYPED}) CHARACTER SET (\w+) COLLATE (\w+)")
 _KEY: Final = re.compile(r"^((?:UNIQUE |FULLTEXT |SPATIAL )?KEY )(`(?:[^`]|``)*`) ?(.*)$", re.DOTALL)
+_BLOCK_SIZE: Final = re.compile(r" KEY_BLOCK_SIZE=\d+$")
+"""InnoDB does not heed it on a key, and leaves it there when the table's own is taken away."""
+
 _AUTO_INCREMENT: Final = re.compile(r" AUTO_INCREMENT=(\d+)")
 _TABLE_COLLATION: Final = re.compile(r" DEFAULT CHARSET=(\w+)(?: COLLATE=(\w+))?")
 _DEFAULT_COLLATION: Final = {"latin1": "latin1_swedish_ci"}
@@ -58,6 +61,21 @@ def inheriting(statement: str, create: str) -> str:
         bare = _LONE_COLLATE.sub(r"\1", part)
         if bare != part:
             statement = statement.replace(f" COLUMN {part}", f" COLUMN {bare}")
+    return statement
+
+
+def added_anew(statement: str, create: str, columns: Sequence[str]) -> str:
+    """The ALTER with these columns of create dropped and added in their place instead of modified."""
+    parts = [part for part in elements(create)[0] if _is_column(part)]
+    for at, part in enumerate(parts):
+        name = _name_of(part)
+        modify = f"MODIFY COLUMN {part}"
+        if name not in map(quoted, columns) or modify not in statement:
+            continue
+        start = statement.index(modify)
+        rest = statement[start + len(modify) :]
+        place = "" if rest.startswith((" FIRST", " AFTER `")) else f" AFTER {_name_of(parts[at - 1])}" if at else " FIRST"
+        statement = f"{statement[:start]}DROP COLUMN {name}, ADD COLUMN {part}{place}{rest}"
     return statement
 
 
@@ -135,7 +153,7 @@ def _meaning(create: str) -> tuple[list[str], list[str], list[str], str]:
     collation = _collation(options)
     columns = [_column_meaning(part, collation) for part in parts if _is_column(part)]
     checks = sorted(found[1] for part in parts if (found := check_of(part)) is not None)
-    others = sorted(part for part in parts if not _is_column(part) and check_of(part) is None)
+    others = sorted(_BLOCK_SIZE.sub("", part) for part in parts if not _is_column(part) and check_of(part) is None)
     return columns, checks, others, options
 
 
@@ -156,6 +174,12 @@ def _collation(options: str) -> str:
 
 def _is_column(part: str) -> bool:
     return part.startswith("`")
+
+
+def _name_of(column: str) -> str:
+    """Quoted, as it is printed."""
+    found = re.match(r"`(?:[^`]|``)*`", column)
+    return found[0] if found else ""
 
 
 def _key(part: str) -> tuple[str, str]:

@@ -34,6 +34,9 @@ PATIENCE: Final = 3
 PLAN_LIMIT: Final = 200_000
 """Bytes of a plan: it travels through several events of a workflow's history."""
 
+_PLANS_AT_ONCE: Final = 4
+"""In the workspace, of one worker: skeema opens several connections for each, and all work on one server."""
+
 _DISK_TO_MENTION: Final = 1_000_000_000
 _SECONDS_TO_MENTION: Final = 3600.0
 _THEN_AGAIN: Final = "Once that is put right, re-run the check (or push a commit)."
@@ -76,6 +79,7 @@ class PlanActivities:
         self._discovery = discovery
         self._git = git
         self._applied_unmerged = applied_unmerged
+        self._in_workspace = asyncio.Semaphore(_PLANS_AT_ONCE)
 
     @activity.defn(name="plan_database")
     async def plan_database(self, ask: PlanDatabase) -> DatabasePlan:
@@ -100,7 +104,9 @@ class PlanActivities:
         shards = [await self._read(shard, wanted) for shard in cluster.shards]
         applied = {shard.name: await self._applied(cluster, shard, wanted) for shard in cluster.shards}
         completed = {
-            shard.name: frozenset(one.table for one in ask.completed if (one.cluster, one.shard) == (cluster.name, shard.name))
+            shard.name: frozenset(
+                one.table for one in ask.completed if (one.cluster, one.shard, one.schema) == (cluster.name, shard.name, wanted.schema)
+            )
             for shard in cluster.shards
         }
 
@@ -160,6 +166,7 @@ class PlanActivities:
         if base.tables and not merge.tables:
             raise Refused(_directory_emptied(path))
         files = {table: merge.tables[table] for table in mine if table in merge.tables}
+        _refuse_unread(mine, merge)
         wanted = Wanted(
             row=ask.directory.row,
             cluster=directory.cluster,
@@ -213,7 +220,7 @@ class PlanActivities:
         seconds = float(self._settings.diff.ceilings.seconds)
         skeema = Skeema(self._settings.diff.skeema, address, self._settings.mysql.workspace, seconds=seconds)
         try:
-            async with asyncio.timeout(2 * seconds), Workspace(address, self._settings.mysql).open() as scratch:
+            async with self._in_workspace, asyncio.timeout(2 * seconds), Workspace(address, self._settings.mysql).open() as scratch:
                 yield scratch, skeema
         except TimeoutError:
             raise Refused(_too_slow(2 * seconds)) from None
@@ -434,6 +441,20 @@ def _refuse_in_steps(migrations: Sequence[PlannedMigration]) -> None:
                     code="several-steps",
                     what=f"The change of `{one.target.table}` takes more than one statement: {other.statement}; {one.statement}",
                     next="Make it in two pull requests, one after the other.",
+                )
+            )
+
+
+def _refuse_unread(mine: Sequence[str], merge: Sources) -> None:
+    """A table whose file is there and cannot be read is not a table to drop."""
+    unread = {file.removesuffix(".sql").casefold(): reason for file, reason in merge.unread.items()}
+    for table in mine:
+        if table not in merge.tables and table.casefold() in unread:
+            raise Refused(
+                Refusal(
+                    code="not-understood",
+                    what=f"Whether `{table}` is to be dropped is not clear: {unread[table.casefold()]}",
+                    next="Write exactly one CREATE TABLE into that file, or remove it too.",
                 )
             )
 

@@ -148,11 +148,15 @@ class ScratchSchema:
             return NotLoaded(extra, 0, f"a statement made another table than the one it should define: {extra}")
         return None
 
-    async def apply(self, statement: str, *, foreign_key_checks: bool = True) -> None:
-        """Run one statement as the fixed session would run it on the live server. Errors: pymysql's."""
+    async def apply(self, statement: str, *, foreign_key_checks: bool = True, sql_mode: str = READING_MODE) -> None:
+        """Run one statement as it would run on the live server. sql_mode: of the session that would run it. Errors: pymysql's."""
         await self._connection.use(self.name)
-        await self._connection.run(f"SET SESSION foreign_key_checks = {int(foreign_key_checks)}")
-        await self._connection.run(statement)
+        await self._connection.run(f"SET SESSION sql_mode = {_literal(sql_mode)}, foreign_key_checks = {int(foreign_key_checks)}")
+        try:
+            await self._connection.run(statement)
+        finally:
+            with contextlib.suppress(pymysql.err.MySQLError):
+                await self._connection.run(f"SET SESSION sql_mode = '{READING_MODE}', foreign_key_checks = 1")
 
     async def tables(self) -> list[str]:
         await self._connection.use(self.name)

@@ -13,8 +13,8 @@ from typing import Final
 
 import pymysql.err
 
-from activities.mysql.connect import quoted
-from activities.mysql.definitions import alike, auto_increment, dressed_like, inheriting, loadable, plain
+from activities.mysql.connect import READING_MODE, quoted
+from activities.mysql.definitions import added_anew, alike, auto_increment, dressed_like, inheriting, loadable, plain
 from activities.mysql.introspect import without_auto_increment
 from activities.mysql.predicates import error_number, error_text, is_connection_lost, is_interrupted
 from activities.mysql.shapes import Shape, read_shapes
@@ -24,7 +24,7 @@ from activities.skeema.partitions import maintenance, with_partitions_of
 from workflows.rules.plan import ChangeKind, Refusal
 
 _ONE_FULLTEXT_AT_A_TIME: Final = 1795
-_BY_COPY: Final = ", ALGORITHM=COPY"
+_BY_COPY: Final = "ALGORITHM=COPY, "
 _DENIED: Final = frozenset({1044, 1142})
 _BY_HAND: Final = "or have a DBA run it by hand (starter.py run-migration, in steps) and push the files that then match"
 
@@ -95,7 +95,8 @@ class ChangeFinder:
         if missing := _missing_parent(shapes_after, after):
             return missing
         changed = [table for table in new if table in old and self._differ(old[table], new[table])]
-        altered = await self._altered(first, old, new, changed)
+        anew = {table: _generated_anew(shapes_before[table], shapes_after[table]) for table in changed}
+        altered = await self._altered(first, old, new, anew)
         if isinstance(altered, Refusal):
             return altered
         creates = [Step(ChangeKind.CREATE_TABLE, table, new[table]) for table in _parents_first(set(new) - set(old), shapes_after)]
@@ -119,7 +120,7 @@ class ChangeFinder:
             return second
         old, new = await first.definitions(), await second.definitions()
         changed = [table for table in new if table in old and not self._same(old[table], new[table])]
-        altered = await self._altered(first, old, new, changed)
+        altered = await self._altered(first, old, new, dict.fromkeys(changed, ()))
         if isinstance(altered, Refusal):
             return altered
         creates = {table: [Step(ChangeKind.CREATE_TABLE, table, new[table])] for table in set(new) - set(old)}
@@ -170,9 +171,10 @@ class ChangeFinder:
         return alike(one, other)
 
     async def _altered(
-        self, first: ScratchSchema, old: Mapping[str, str], new: Mapping[str, str], changed: Sequence[str]
+        self, first: ScratchSchema, old: Mapping[str, str], new: Mapping[str, str], changed: Mapping[str, Sequence[str]]
     ) -> dict[str, list[Step]] | Refusal:
-        """By table, the statements that skeema would run, its partition maintenance last."""
+        """By table, the statements that skeema would run, its partition maintenance last. changed: tables, each with the columns that must
+        be dropped and added anew."""
         upkeep = {table: maintenance(table, old[table], new[table]) for table in changed}
         shown = dict(old)
         for table in changed:
@@ -193,7 +195,8 @@ class ChangeFinder:
                     what=f"skeema proposed `{one.statement[:200]}`, which nobody asked for.",
                     next="Report this with the two definitions; until then write the ALTER by hand (starter.py run-migration).",
                 )
-            steps[one.table].append(Step(one.kind, one.table, plain(inheriting(one.statement, shown[one.table]))))
+            statement = added_anew(one.statement, shown[one.table], changed[one.table])
+            steps[one.table].append(Step(one.kind, one.table, plain(inheriting(statement, shown[one.table]))))
         for table, statement in upkeep.items():
             if statement:
                 steps[table].append(Step(ChangeKind.ALTER_TABLE, table, plain(statement), maintenance=True))
@@ -233,19 +236,31 @@ class ChangeFinder:
         if loaded is not None:
             return _Trouble(loaded.table, "", loaded.number, loaded.text)
         for step in task.creates:
-            if (trouble := await _applied(copy, step)) is not None:
+            if (trouble := await self._applied(copy, step)) is not None:
                 return trouble
         for table in task.order:
             done = 0
             while done < len(forms[table].now):
-                trouble = await _applied(copy, forms[table].now[done])
+                trouble = await self._applied(copy, forms[table].now[done])
                 if trouble is None:
                     done += 1
                 elif done or not forms[table].next(copy_helps=trouble.number == _ONE_FULLTEXT_AT_A_TIME):
                     return trouble
         for step in task.drops:
-            if (trouble := await _applied(copy, step)) is not None:
+            if (trouble := await self._applied(copy, step)) is not None:
                 return trouble
+        return None
+
+    async def _applied(self, copy: ScratchSchema, step: Step) -> "_Trouble | None":
+        """gh-ost runs ALTERs under the server's own sql_mode, skeebot everything else under a fixed one."""
+        creates = step.kind is ChangeKind.CREATE_TABLE
+        mode = self._reading.sql_mode if step.kind is ChangeKind.ALTER_TABLE else READING_MODE
+        try:
+            await copy.apply(step.statement, foreign_key_checks=not creates, sql_mode=mode)
+        except pymysql.err.MySQLError as wrong:
+            if is_connection_lost(wrong) or is_interrupted(wrong):
+                raise
+            return _Trouble(step.table, step.statement, error_number(wrong), error_text(wrong))
         return None
 
     def _arrived(self, task: "_Task", result: Mapping[str, str], table: str) -> bool:
@@ -254,16 +269,6 @@ class ChangeFinder:
         got, wanted = result[table], task.new[table]
         raised = auto_increment(wanted) > auto_increment(task.old.get(table, ""))
         return self._same(got, wanted) and (not raised or auto_increment(got) == auto_increment(wanted))
-
-
-async def _applied(copy: ScratchSchema, step: Step) -> "_Trouble | None":
-    try:
-        await copy.apply(step.statement, foreign_key_checks=step.kind is not ChangeKind.CREATE_TABLE)
-    except pymysql.err.MySQLError as wrong:
-        if is_connection_lost(wrong) or is_interrupted(wrong):
-            raise
-        return _Trouble(step.table, step.statement, error_number(wrong), error_text(wrong))
-    return None
 
 
 @dataclass
@@ -281,8 +286,9 @@ class _Forms:
         upkeep = [step for step in steps if step.maintenance]
         if not ordinary:
             return cls(upkeep, None, None)
-        joined = Step(ChangeKind.ALTER_TABLE, table, start + ", ".join(step.statement.removeprefix(start) for step in ordinary))
-        by_copy = replace(joined, statement=joined.statement + _BY_COPY)
+        clauses = ", ".join(step.statement.removeprefix(start) for step in ordinary)
+        joined = Step(ChangeKind.ALTER_TABLE, table, start + clauses)
+        by_copy = replace(joined, statement=start + _BY_COPY + clauses)
         return cls([joined, *upkeep], [by_copy, *upkeep], list(steps) if len(ordinary) > 1 else None)
 
     def next(self, *, copy_helps: bool) -> bool:
@@ -316,6 +322,16 @@ class _Trouble:
     statement: str
     number: int
     text: str
+
+
+def _generated_anew(before: Shape, after: Shape) -> list[str]:
+    """Columns that MODIFY cannot make what they shall be (error 3106) and that lose nothing by being dropped: they are computed."""
+    pairs = [(before.column(column.name), column) for column in after.columns if column.generated]
+    return [
+        new.name
+        for old, new in pairs
+        if old is not None and old.generated != new.generated and (old.generated or new.generated == "VIRTUAL")
+    ]
 
 
 # ── Order ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -429,8 +445,8 @@ def _not_proven(trouble: _Trouble) -> Refusal:
 
 
 _NEXT_BY_NUMBER: Final = {
-    3106: "A generated column cannot go between VIRTUAL and STORED, nor an ordinary one become VIRTUAL: drop it in one pull request and"
-    " add it again in the next.",
+    3106: "A generated column cannot become what it is not (VIRTUAL, STORED, ordinary) while keys or others hold it: drop it in one pull"
+    " request and add it again in the next.",
     3730: "Other tables refer to it: drop their foreign keys in a pull request before this one.",
     1833: "A foreign key of another table holds this column: drop the key in a pull request before this one and add it again after.",
     3780: "The columns of the foreign key must have the same type on both sides: drop the key in one pull request, change both columns, and"

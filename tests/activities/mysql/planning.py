@@ -44,11 +44,12 @@ class Files:
 
 @dataclass
 class Planner:
-    """Plans on a topology of its own schema. applied: what the queues carry."""
+    """Plans on a topology of its own schema. servers: those that have it. applied: what the queues carry."""
 
     topology: Topology
     schema: str
     settings: Settings
+    servers: tuple[MySQLServer, ...]
     applied: list[Applied] = field(default_factory=list)
 
     async def plan(
@@ -88,8 +89,8 @@ class Planner:
         return PlanActivities(self.settings, Discovery(self.settings.mysql), files, applied_unmerged)
 
     def run(self, *statements: str, on: MySQLServer | None = None) -> None:
-        """As the administrator, on one primary or on all."""
-        for server in [on] if on is not None else self.topology.primaries:
+        """As the administrator, on one primary or on all that have the schema."""
+        for server in [on] if on is not None else self.servers:
             for statement in statements:
                 server.run(statement, schema=self.schema)
 
@@ -97,7 +98,7 @@ class Planner:
         return Target(cluster, DATABASE, cluster, shard, self.schema, table)
 
 
-def planner_on(topology: Topology, schema: str, tools: Tools, folder: Path) -> Planner:
+def planner_on(topology: Topology, schema: str, tools: Tools, folder: Path, servers: tuple[MySQLServer, ...]) -> Planner:
     inventory = topology.write_inventory(folder / "inventory.toml")
     secret = folder / "secret"
     secret.write_text("nothing")
@@ -110,7 +111,7 @@ def planner_on(topology: Topology, schema: str, tools: Tools, folder: Path) -> P
             "audit": {"file": folder / "audit"},
         }
     )
-    return Planner(topology, schema, settings)
+    return Planner(topology, schema, settings, servers)
 
 
 def _files(tables: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pymysql
 import pytest
 
 from activities.mysql.introspect import definition_hash
-from embedded.mysql import Topology, wait_for_replica
+from embedded.mysql import MySQLServer, Topology, wait_for_replica
 from embedded.tools import Tools
 from tests.activities.mysql.planning import REF, Planner, planner_on
 from workflows.messages import Applied
@@ -25,14 +25,25 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def planner(mysql_topology: Topology, tools: Tools, tmp_path: Path) -> Iterator[Planner]:
-    """A schema of its own on every primary."""
+    """A schema of its own in staging."""
+    yield from _on(mysql_topology, tools, tmp_path, (mysql_topology.staging,))
+
+
+@pytest.fixture
+def sharded(mysql_topology: Topology, tools: Tools, tmp_path: Path) -> Iterator[Planner]:
+    """A schema of its own on both shards of production."""
+    yield from _on(mysql_topology, tools, tmp_path, (mysql_topology.production_a, mysql_topology.production_b))
+
+
+def _on(topology: Topology, tools: Tools, folder: Path, servers: tuple[MySQLServer, ...]) -> Iterator[Planner]:
     name = f"plan_{os.getpid()}_{next(_numbers)}"
-    for primary in mysql_topology.primaries:
-        primary.create_schema(name)
-    wait_for_replica(mysql_topology.production_a, mysql_topology.production_a_replica)
-    yield planner_on(mysql_topology, name, tools, tmp_path)
-    for primary in mysql_topology.primaries:
-        primary.drop_schema(name)
+    for server in servers:
+        server.create_schema(name)
+    if topology.production_a in servers:
+        wait_for_replica(topology.production_a, topology.production_a_replica)
+    yield planner_on(topology, name, tools, folder, servers)
+    for server in servers:
+        server.drop_schema(name)
 
 
 def only(plan: DatabasePlan) -> PlannedMigration:
@@ -119,6 +130,21 @@ async def test_rows_written_meanwhile_change_neither_the_plan_nor_the_fingerprin
     assert (before.statement, before.fingerprint, before.expected) == (after.statement, after.fingerprint, after.expected)
 
 
+async def test_the_order_of_keys_and_a_spelled_out_collation_are_no_reason_to_copy_a_table(planner: Planner) -> None:
+    live = "CREATE TABLE `t` (`id` int PRIMARY KEY, `a` varchar(9), KEY `k` (`a`), KEY `l` (`a`,`id`)) COLLATE=utf8mb4_bin"
+    file = (
+        "CREATE TABLE `t` (`id` int PRIMARY KEY, `a` varchar(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,"
+        " KEY `l` (`a`,`id`), KEY `k` (`a`)) COLLATE=utf8mb4_bin"
+    )
+    planner.run(live)
+    assert () == (await planner.plan({}, {"t": file})).migrations
+    one = only(await planner.plan({"t": live}, {"t": file.replace("`id` int ", "`id` bigint ")}))
+    assert "ALTER TABLE `t` MODIFY COLUMN `id` bigint NOT NULL" == one.statement
+    planner.run(one.statement)
+    [shown] = planner.topology.staging.run("SHOW CREATE TABLE t", schema=planner.schema)
+    assert definition_hash(shown["Create Table"]) == one.expected
+
+
 async def test_names_that_gh_ost_gave_to_checks_are_no_difference(planner: Planner) -> None:
     checked = ORDERS[:-1] + ", CONSTRAINT `in_file` CHECK (`note` <> ''))"
     planner.run(checked.replace("in_file", "_orders_gho_chk_1"))
@@ -191,19 +217,19 @@ async def test_a_stale_branch_cannot_drop_what_live_has_and_the_merge_keeps(plan
 # ── Shards ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_every_shard_gets_its_migration_and_likeness_is_silent(planner: Planner) -> None:
-    planner.run(ORDERS)
-    plan = await planner.plan({"orders": ORDERS}, {"orders": WIDER}, environment="production")
+async def test_every_shard_gets_its_migration_and_likeness_is_silent(sharded: Planner) -> None:
+    sharded.run(ORDERS)
+    plan = await sharded.plan({"orders": ORDERS}, {"orders": WIDER}, environment="production")
     assert [("a", 0), ("b", 0)] == [(one.target.shard, one.position) for one in plan.migrations]
     assert 1 == len({one.statement for one in plan.migrations})
     assert 2 == len({one.fingerprint for one in plan.migrations})
     assert () == plan.notes
 
 
-async def test_shards_that_differ_are_named(planner: Planner) -> None:
-    planner.run(ORDERS)
-    planner.run("ALTER TABLE orders MODIFY note varchar(60)", on=planner.topology.production_b)
-    plan = await planner.plan({"orders": ORDERS}, {"orders": WIDER}, environment="production")
+async def test_shards_that_differ_are_named(sharded: Planner) -> None:
+    sharded.run(ORDERS)
+    sharded.run("ALTER TABLE orders MODIFY note varchar(60)", on=sharded.topology.production_b)
+    plan = await sharded.plan({"orders": ORDERS}, {"orders": WIDER}, environment="production")
     assert ["a"] == [one.target.shard for one in plan.migrations]
     assert "`orders` is as the file says already on shard b: nothing to run there." in plan.notes
     assert "`orders` is not the same on every shard. Alike are: a; b." in plan.notes
@@ -214,7 +240,6 @@ async def test_shards_that_differ_are_named(planner: Planner) -> None:
 
 async def test_an_instant_change_is_instant_only_where_the_repository_allows_it(planner: Planner) -> None:
     planner.run(ORDERS)
-    desired = ORDERS[:-1] + ", `extra` int DEFAULT NULL)".replace(")", "") + ")"
     desired = ORDERS.replace(", PRIMARY KEY", ", `extra` int, PRIMARY KEY")
     assert Strategy.GH_OST is only(await planner.plan({"orders": ORDERS}, {"orders": desired})).strategy
     one = only(await planner.plan({"orders": ORDERS}, {"orders": desired}, allow_instant=True))
@@ -324,12 +349,20 @@ async def test_a_file_that_cannot_be_read_is_never_planned_as_a_drop(planner: Pl
     assert "not-understood" == stop.code
 
 
-async def test_a_generated_column_between_virtual_and_stored_is_refused_with_what_to_do(planner: Planner) -> None:
-    virtual = ORDERS.replace(", PRIMARY", ", `g` int AS (`id` + 1) VIRTUAL, PRIMARY")
+async def test_a_computed_column_that_becomes_ordinary_is_refused_with_what_to_do(planner: Planner) -> None:
+    virtual = ORDERS.replace(", PRIMARY", ", `g` varchar(50) AS (lower(`note`)) VIRTUAL, PRIMARY")
     planner.run(virtual)
-    stop = refusal(await planner.plan({"orders": virtual}, {"orders": virtual.replace("VIRTUAL", "STORED")}))
+    stop = refusal(await planner.plan({"orders": virtual}, {"orders": virtual.replace("AS (lower(`note`)) VIRTUAL", "")}))
     assert "not-possible" == stop.code
-    assert "drop it in one pull request" in stop.next
+    assert "drop it in one pull" in stop.next
+
+
+async def test_a_computed_column_becomes_stored_by_being_dropped_and_added(planner: Planner) -> None:
+    virtual = ORDERS.replace(", PRIMARY", ", `g` varchar(50) AS (lower(`note`)) VIRTUAL, PRIMARY")
+    planner.run(virtual)
+    one = only(await planner.plan({"orders": virtual}, {"orders": virtual.replace("VIRTUAL", "STORED")}))
+    assert Strategy.GH_OST is one.strategy
+    assert [] == codes(one, unsafe=True)
 
 
 async def test_an_unmapped_directory_is_refused_by_name(planner: Planner) -> None:
@@ -386,11 +419,11 @@ async def test_a_statement_by_hand_is_planned_like_any_other(planner: Planner) -
     assert definition_hash(shown["Create Table"]) == one.expected
 
 
-async def test_a_statement_by_hand_runs_on_the_shards_that_were_named(planner: Planner) -> None:
-    planner.run(ORDERS)
-    plan = await planner.by_hand("ALTER TABLE orders ADD KEY k (note)", cluster="production", shards=["b"])
+async def test_a_statement_by_hand_runs_on_the_shards_that_were_named(sharded: Planner) -> None:
+    sharded.run(ORDERS)
+    plan = await sharded.by_hand("ALTER TABLE orders ADD KEY k (note)", cluster="production", shards=["b"])
     assert ["b"] == [one.target.shard for one in plan.migrations]
-    plan = await planner.by_hand("ALTER TABLE orders ADD KEY k (note)", cluster="production")
+    plan = await sharded.by_hand("ALTER TABLE orders ADD KEY k (note)", cluster="production")
     assert ["a", "b"] == [one.target.shard for one in plan.migrations]
 
 

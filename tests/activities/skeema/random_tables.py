@@ -3,13 +3,13 @@
 from hypothesis import strategies as st
 
 _TYPES = (
-    "int", "int unsigned", "bigint", "tinyint(1)", "decimal(10,2)", "double", "date", "datetime(3)", "timestamp NULL", "time", "year",
-    "varchar(40)", "varchar(300)", "varchar(40) CHARACTER SET latin1", "varchar(40) COLLATE utf8mb4_bin", "char(5)", "varbinary(20)",
-    "enum('a','b')", "enum('b','a','c''d')", "set('x','y')", "bit(3)",
+    ("int", "1"), ("int unsigned", "1"), ("bigint", "1"), ("tinyint(1)", "1"), ("decimal(10,2)", "1.50"), ("double", "1"),
+    ("date", "2020-01-01"), ("datetime(3)", "2020-01-01"), ("timestamp", "2020-01-01"), ("time", "01:00"), ("year", "2020"),
+    ("varchar(40)", "it''s"), ("varchar(300)", ""), ("varchar(40) CHARACTER SET latin1", "x"), ("varchar(40) COLLATE utf8mb4_bin", "X"),
+    ("char(5)", "x"), ("varbinary(20)", "x"), ("enum('a','b')", "a"), ("enum('b','a','c''d')", "a"), ("set('x','y')", "x"), ("bit(3)", "1"),
 )  # fmt: skip
 _UNINDEXED = ("text", "json", "blob", "longtext CHARACTER SET latin1", "point", "geometry SRID 4326")
-_ATTRIBUTES = ("", "NOT NULL", "COMMENT 'it''s; drop column a'", "INVISIBLE", "NOT NULL COMMENT '\\\\ /* x */'")
-_DEFAULTS = ("", "DEFAULT NULL", "DEFAULT (1)", "DEFAULT '1'")
+_ATTRIBUTES = ("NULL", "NOT NULL", "NULL COMMENT 'it''s; drop column a'", "NULL INVISIBLE", "NOT NULL COMMENT '\\\\ /* x */'")
 _OPTIONS = (
     "", "COMMENT='x'", "COMMENT='a ''b'' , change c d'", "CHARSET=latin1", "COLLATE=utf8mb4_bin", "CHARSET=utf8mb3", "ROW_FORMAT=COMPACT",
     "ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8", "STATS_PERSISTENT=1", "AUTO_INCREMENT=7",
@@ -18,7 +18,7 @@ _PARTITIONS = (
     "PARTITION BY HASH (`id`) PARTITIONS 2", "PARTITION BY HASH (`id`) PARTITIONS 3", "PARTITION BY KEY (`id`) PARTITIONS 2",
     "PARTITION BY RANGE (`id`) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))",
     "PARTITION BY RANGE (`id`) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE)",
-    "PARTITION BY RANGE (`id`) (PARTITION p1 VALUES LESS THAN (20), PARTITION p2 VALUES LESS THAN (30), PARTITION p3 VALUES LESS THAN (40))",
+    "PARTITION BY RANGE (`id`) (PARTITION p1 VALUES LESS THAN (20), PARTITION p2 VALUES LESS THAN (30))",
     "PARTITION BY LIST (`id`) (PARTITION l0 VALUES IN (1,2), PARTITION l1 VALUES IN (3))",
 )  # fmt: skip
 
@@ -31,8 +31,9 @@ def _column(draw: st.DrawFn, name: str, earlier: list[str]) -> tuple[str, bool]:
         return f"`{name}` varchar(99) AS (concat(`{draw(st.sampled_from(earlier))}`, {draw(st.sampled_from(('1', '2')))})) {kind}", True
     if draw(st.integers(0, 5)) == 0:
         return f"`{name}` {draw(st.sampled_from(_UNINDEXED))}", False
-    words = (draw(st.sampled_from(_TYPES)), draw(st.sampled_from(_DEFAULTS)), draw(st.sampled_from(_ATTRIBUTES)))
-    return " ".join((f"`{name}`", *(word for word in words if word))), True
+    (kind, value), attributes = draw(st.sampled_from(_TYPES)), draw(st.sampled_from(_ATTRIBUTES))
+    default = f" DEFAULT '{value}'" if draw(st.booleans()) else ""
+    return f"`{name}` {kind}{default} {attributes}", True
 
 
 @st.composite
