@@ -347,6 +347,8 @@ def _name(row: DatabaseRow) -> str:
 def render_check(ask: PublishCheck) -> CheckOutput:
     """What one check run says. The plan of record is its text."""
     view, state = ask.view, ask.run.state
+    if ask.run.head_sha != view.head_sha:
+        return _left_behind(view)
     if ask.row is None:
         title, sentence = _aggregate_words(view, state)
         head = _paragraphs([sentence, _command(view, state)])
@@ -363,6 +365,12 @@ def render_check(ask: PublishCheck) -> CheckOutput:
         text=truncate_bytes(_plan_of_record(view), OUTPUT_LIMIT),
         actions=_actions(ask.view) if state in _OPEN else (),
     )
+
+
+def _left_behind(view: PullRequestView) -> CheckOutput:
+    """On a commit that the pull request has moved on from."""
+    sentence = f"**Superseded:** the pull request is at {code(view.head_sha[:12])} now, and its checks are there."
+    return CheckOutput(title="superseded by newer commits", summary=sentence, text="")
 
 
 _OPEN: Final = frozenset({CheckState.FAILURE, CheckState.ACTION_REQUIRED})

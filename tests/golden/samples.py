@@ -317,6 +317,10 @@ CHECKS: Mapping[str, PublishCheck] = {
     "aggregate-complete": check(STICKY["complete"], CheckState.SUCCESS),
     "aggregate-no-changes": check(STICKY["no-changes"], CheckState.SUCCESS),
     "aggregate-refused": check(STICKY["refused-conflict"], CheckState.FAILURE),
+    "aggregate-left-behind": replace(
+        check(STICKY["running-late-commits"], CheckState.ACTION_REQUIRED),
+        run=CheckRun(name="SchemaBot", head_sha=HeadSha("0" * 40), generation=1, state=CheckState.ACTION_REQUIRED),
+    ),
     "database-waiting": check(STICKY["awaiting-dba"], CheckState.ACTION_REQUIRED, PRODUCTION),
     "database-drift": check(STICKY["awaiting-drift-acknowledgement"], CheckState.ACTION_REQUIRED, PRODUCTION),
     "database-running": check(STICKY["running"], CheckState.IN_PROGRESS, PRODUCTION),
