@@ -1,6 +1,7 @@
 """The story, act by act: what each person does, and what is waited for before the next one acts."""
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 from demonstration import acme
@@ -16,6 +17,8 @@ from workflows.rules.stages import Stage
 PLAN_SECONDS: Final = 60.0
 REACTION_SECONDS: Final = 30.0
 RUN_SECONDS: Final = 240.0
+A_LATER_SECOND: Final = timedelta(seconds=1.3)
+"""After the last check was written: whatever second GitHub's answer named, it is over."""
 REFUSED, DONE = "confused", "+1"
 
 
@@ -141,10 +144,12 @@ class Script:
 
     async def a_later_second(self) -> None:
         """GitHub writes times in whole seconds, and an approval counts only if it is later than the plan that it approves."""
+        await self.theatre.until("a later second on GitHub's clock", lambda: self.since_checks_changed() > A_LATER_SECOND, seconds=15)
+
+    def since_checks_changed(self) -> timedelta:
         with self.world.lock:
             runs = self.world.check_run_history(REPOSITORY, self.pull.head_sha)
-            shown = max(state.at for run in runs for state in run.history).replace(microsecond=0)
-        await self.theatre.until("a later second on GitHub's clock", lambda: self.world.now() > shown, seconds=5)
+            return self.world.exactly_now() - max(state.at for run in runs for state in run.history)
 
     async def merge_is_refused(self) -> None:
         try:

@@ -40,6 +40,10 @@ PROGRESS_SECONDS = 1.0
 WRITES_PER_SECOND = 40.0
 
 
+STUCK = "Failed activation on workflow"
+"""What the SDK writes when workflow code raises: it is tried again for ever."""
+
+
 class Missed(Exception):  # noqa: N818 - it is a deadline that was missed; the text says which, and what was seen instead
     """Something that was waited for did not come."""
 
@@ -155,6 +159,8 @@ class Theatre:
         for process in (self.product.worker, self.product.door):
             if process is not None and process.returncode is not None:
                 raise Missed(f"{process.name} ended with exit code {process.returncode}; its log ends:\n{process.tail()}")
+        if STUCK in self.product.worker_log():
+            raise Missed("a workflow fails again and again, and nothing will make it go on; the worker's log says why")
         if self.pull is None:
             return
         with self.world.lock:

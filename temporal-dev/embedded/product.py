@@ -136,6 +136,10 @@ class Product:
         if said.code:
             raise EnrolmentFailedError(f"starter.py {' '.join(words)} answered {said.code}: {said.err or said.out}")
 
+    def worker_log(self) -> str:
+        """Of the worker started last; "" before there is one."""
+        return self.worker.log.read_text(errors="replace") if self.worker is not None else ""
+
     def logs(self) -> str:
         """The last lines of every log, for a failure's sake."""
         parts = []
