@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Final
 
 import pymysql.err
 
-from activities.mysql.connect import READING_MODE
+from activities.mysql.connect import READING_MODE, quoted
 from activities.mysql.definitions import alike
 from activities.mysql.introspect import about_auto_increment, definition_hash
 from activities.mysql.live import LiveShard
-from activities.mysql.predicates import error_number, error_text
+from activities.mysql.predicates import error_number, error_text, is_connection_lost, is_interrupted
 from activities.mysql.shapes import read_shapes
 from activities.mysql.workspace import Scratch
 from activities.skeema.change import Change, ChangeFinder, Defaults, Side, Step
@@ -18,9 +19,10 @@ from activities.skeema.diff import Skeema
 from activities.skeema.lexer import tokens_of
 from workflows.messages import Applied
 from workflows.rules.names import DatabaseRow, Target
-from workflows.rules.plan import ChangeKind, PlanOptions, Refusal
+from workflows.rules.plan import ChangeKind, PlanOptions, Refusal, Strategy
 
-INSTANT = ", ALGORITHM=INSTANT"
+INSTANT: Final = ", ALGORITHM=INSTANT"
+_GHOST: Final = "_skeebot_ghost_gho"
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,28 @@ class Drifted:
 
 @dataclass(frozen=True)
 class Answer:
-    """instant: statements that MySQL takes with ALGORITHM=INSTANT on an empty copy. done: tables that are as desired already."""
+    """instant: statements that MySQL takes with ALGORITHM=INSTANT on an empty copy. ghosts: by statement, what became of it on a table
+    made as gh-ost makes its own. done: tables that are as desired already."""
 
     change: Change
     drifted: tuple[Drifted, ...] = ()
     instant: frozenset[str] = frozenset()
+    ghosts: Mapping[str, "Ghost"] = field(default_factory=dict)
     done: tuple[str, ...] = ()
 
-    def expected(self, table: str) -> str:
+    def expected(self, step: Step, strategy: Strategy) -> str:
         """The hash that the live table must have afterwards, "" where it must be gone."""
-        create = self.change.definitions.get(table)
+        ghost = self.ghosts.get(step.statement)
+        create = ghost.definition if ghost and strategy is Strategy.GH_OST else self.change.definitions.get(step.table)
         return definition_hash(create) if create is not None else ""
+
+
+@dataclass(frozen=True)
+class Ghost:
+    """A table made LIKE the live one and altered, as gh-ost does it. trouble: what MySQL objected to, "" if nothing."""
+
+    definition: str
+    trouble: str = ""
 
 
 class Asker:
@@ -111,7 +124,7 @@ class Asker:
         drifted = await self._drift(applied, own, touched - completed)
         if isinstance(drifted, Refusal):
             return drifted
-        return Answer(change, drifted, await self._instant(change), await self._done(touched))
+        return Answer(change, drifted, await self._instant(change), await self._ghosts(change), await self._done(touched))
 
     async def _drift(self, applied: Sequence[Applied], own: str, tables: set[str]) -> tuple[Drifted, ...] | Refusal:
         """Only on tables that would be touched: where live is as desired, nothing is left to disagree about."""
@@ -171,6 +184,30 @@ class Asker:
                 found.add(step.statement)
         return frozenset(found)
 
+    async def _ghosts(self, change: Change) -> dict[str, Ghost]:
+        """CREATE TABLE … LIKE gives CHECK constraints other names, so what the live table takes the copy may not."""
+        found: dict[str, Ghost] = {}
+        for step in change.steps:
+            if step.kind is ChangeKind.ALTER_TABLE and not step.maintenance and not change.before[step.table].foreign_keys:
+                found[step.statement] = await self._ghost(step, change.definitions[step.table])
+        return found
+
+    async def _ghost(self, step: Step, desired: str) -> Ghost:
+        schema = await self._scratch.schema(self._live.charset, self._live.collation)
+        live = next(create for name, create in self._now.items() if self._live.tables[name].table == step.table)
+        if (trouble := await schema.load({step.table: live})) is not None:
+            return Ghost(desired, trouble.text)
+        clauses = step.statement.removeprefix(f"ALTER TABLE {quoted(step.table)} ")
+        try:
+            await schema.apply(f"CREATE TABLE {quoted(_GHOST)} LIKE {quoted(step.table)}")
+            await schema.apply(f"ALTER TABLE {quoted(_GHOST)} {clauses}", sql_mode=self._live.reading.sql_mode)
+        except pymysql.err.MySQLError as wrong:
+            if is_connection_lost(wrong) or is_interrupted(wrong):
+                raise
+            return Ghost(desired, error_text(wrong))
+        definition = await schema.definition(_GHOST)
+        return Ghost(definition, "" if alike(definition, desired) else "the copy does not become what the table should be")
+
     # ── One statement by hand ───────────────────────────────────────────────────────────────────────────────────────
 
     async def about_statement(self, step: Step, *, rebuild: bool = False) -> Answer | Refusal:
@@ -208,7 +245,8 @@ class Asker:
         if old.get(step.table) == new.get(step.table) and not rebuild:
             return Answer(Change((), *shapes, new), done=(step.table,))
         instant = await self._finder.accepts(now, step.statement) if _says_instant(step.statement) else False
-        return Answer(Change((step,), *shapes, new), instant=frozenset({step.statement} if instant else ()))
+        change = Change((step,), *shapes, new)
+        return Answer(change, instant=frozenset({step.statement} if instant else ()), ghosts=await self._ghosts(change))
 
 
 def _says_instant(statement: str) -> bool:

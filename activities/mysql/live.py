@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from activities.errors import NeedsHuman
@@ -45,7 +45,7 @@ class LiveShard:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-async def read_shard(connection: Connection, shard: Shard, schema: str, tables: Iterable[str], references: Iterable[str]) -> LiveShard:
+async def read_shard(connection: Connection, shard: Shard, schema: str, tables: Sequence[str], references: Iterable[str]) -> LiveShard:
     """tables: those that the plan is about. references: those that the files' foreign keys name.
 
     Errors: NeedsHuman when the schema is not there; pymysql's.
@@ -58,6 +58,15 @@ async def read_shard(connection: Connection, shard: Shard, schema: str, tables: 
         raise NeedsHuman(
             f"There is no schema {schema} on {connection.address} (shard {shard.name}), or skeebot's reading account may not see it."
             " Create it and grant the account its rights, or correct the mapping (repo-map); then re-run the check."
+        )
+    views = await connection.rows(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type <> 'BASE TABLE'", (schema,)
+    )
+    taken = {_folded(str(view), reading) for (view,) in views} & {_folded(one, reading) for one in tables}
+    if taken:
+        raise NeedsHuman(
+            f"{schema} on shard {shard.name} has a view where the files have a table: {', '.join(sorted(taken))}."
+            " Drop the view by hand, or give the table another name."
         )
     named = {_folded(one, reading): one for one in await list_tables(connection, schema)}
     found = {

@@ -63,11 +63,12 @@ Asking = Callable[[Asker, LiveShard], Awaitable[Answer | Refusal]]
 
 @dataclass(frozen=True)
 class _Planned:
-    """One shard with what the workspace said about it. keep_statement: a person wrote it, so it runs as written."""
+    """One shard with what the workspace said about it. prefix: of commands. keep_statement: a person wrote it, so it runs as written."""
 
     wanted: Wanted
     live: LiveShard
     answer: Answer
+    prefix: str
     keep_statement: bool = False
 
 
@@ -205,22 +206,24 @@ class PlanActivities:
                 refusal = differs_from(scratch.reading, live.reading, f"{wanted.cluster}/{live.shard.name}")
                 if refusal is not None:
                     raise Refused(refusal)
+                _check_case(wanted, live)
                 key = likeness(live)
                 if key not in known:
                     answer = await about(Asker(wanted, live, scratch, skeema), live)
                     if isinstance(answer, Refusal):
                         raise Refused(answer)
                     known[key] = answer
-                planned.append(_Planned(wanted, live, known[key]))
+                planned.append(_Planned(wanted, live, known[key], self._settings.protocol.command_prefix))
         return planned
 
     @asynccontextmanager
     async def _workspace(self) -> AsyncIterator[tuple[Scratch, Skeema]]:
         address = await self._discovery.workspace()
         seconds = float(self._settings.diff.ceilings.seconds)
-        skeema = Skeema(self._settings.diff.skeema, address, self._settings.mysql.workspace, seconds=seconds)
+        mysql = self._settings.mysql
+        skeema = Skeema(self._settings.diff.skeema, address, mysql.workspace, seconds=seconds, tls=mysql.tls_ca_file is not None)
         try:
-            async with self._in_workspace, asyncio.timeout(2 * seconds), Workspace(address, self._settings.mysql).open() as scratch:
+            async with self._in_workspace, asyncio.timeout(2 * seconds), Workspace(address, mysql).open() as scratch:
                 yield scratch, skeema
         except TimeoutError:
             raise Refused(_too_slow(2 * seconds)) from None
@@ -275,7 +278,7 @@ async def _migration(planned: _Planned, step: Step, position: int, connection: C
         strategy=choice.strategy,
         why=choice.why,
         fingerprint=fingerprint_of(table.facts, statement) if table is not None else Fingerprint(""),
-        expected=answer.expected(step.table),
+        expected=answer.expected(step, choice.strategy),
         rows=rows,
         bytes=size,
         seconds=seconds,
@@ -289,7 +292,16 @@ async def _migration(planned: _Planned, step: Step, position: int, connection: C
 def _choice(planned: _Planned, step: Step, table: LiveTable | None) -> Choice:
     change = planned.answer.change
     instant = table is not None and step.statement in planned.answer.instant and _has_room(table)
-    return choose(step, table, change.before.get(step.table), change.after.get(step.table), instant=instant)
+    ghost = planned.answer.ghosts.get(step.statement)
+    return choose(
+        step,
+        table,
+        change.before.get(step.table),
+        change.after.get(step.table),
+        instant=instant,
+        ghost=ghost.trouble if ghost is not None else "",
+        prefix=planned.prefix,
+    )
 
 
 def _judged(change: Change, step: Step, table: LiveTable | None) -> Judgement:
@@ -386,6 +398,20 @@ def _check_cluster(cluster: Cluster, directory: Directory) -> None:
                 code="cluster-state",
                 what=f"The cluster {cluster.name} is {cluster.state} in the inventory, not {ACTIVE}.",
                 next="Wait until it is active again, then re-run the check.",
+            )
+        )
+
+
+def _check_case(wanted: Wanted, live: LiveShard) -> None:
+    """A server that stores names in lower case would print others than the files have."""
+    strange = [name for name in wanted.mine if name != name.lower()]
+    if live.reading.folds_names and strange:
+        raise Refused(
+            Refusal(
+                code="upper-case",
+                what=f"{wanted.cluster}/{live.shard.name} knows no upper case in table names (lower_case_table_names), but the files say"
+                f" {', '.join(f'`{name}`' for name in strange[:5])}.",
+                next="Write the tables' names in lower case.",
             )
         )
 

@@ -16,8 +16,6 @@ _SECONDS_PER_ROW: Final = 25.5e-6
 _BYTES_PER_SECOND: Final = 50_000_000
 """Where rows are wide, bytes decide; a cautious figure for reading, writing and replicating a row, not a measured one."""
 
-_BY_HAND: Final = "A DBA runs it by hand at a quiet time, then comments `.skeefree mark-complete`"
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -27,50 +25,69 @@ class Choice:
     why: str
 
 
-def choose(step: Step, live: LiveTable | None, before: Shape | None, after: Shape | None, *, instant: bool = False) -> Choice:
-    """before, after: the table on both sides of the change. instant: allowed, accepted with ALGORITHM=INSTANT, and room for it live."""
+def choose(
+    step: Step,
+    live: LiveTable | None,
+    before: Shape | None,
+    after: Shape | None,
+    *,
+    instant: bool = False,
+    ghost: str = "",
+    prefix: str = ".skeefree",
+) -> Choice:
+    """before, after: the table on both sides of the change. instant: allowed, accepted with ALGORITHM=INSTANT, and room for it live.
+
+    ghost: what MySQL objected to on a copy made as gh-ost makes its own ("" for nothing). prefix: of commands in comments.
+    """
+    by_hand = f"A DBA runs it by hand at a quiet time, then comments `{prefix} mark-complete`"
     match step.kind:
         case ChangeKind.CREATE_TABLE:
             return Choice(Strategy.DIRECT, "CREATE TABLE touches no existing rows.")
         case ChangeKind.DROP_TABLE:
             return Choice(Strategy.DIRECT, "DROP TABLE is a RENAME out of the way; the rows are kept until the quarantine ends.")
         case ChangeKind.ALTER_TABLE if live is not None and before is not None and after is not None:
-            return _of_alter(step, live, before, after, instant=instant)
+            return _of_alter(step, live, before, after, instant=instant, ghost=ghost, by_hand=by_hand)
         case _:
-            return Choice(Strategy.MANUAL, f"It is not known how to run this safely. {_BY_HAND}.")
+            return Choice(Strategy.MANUAL, f"It is not known how to run this safely. {by_hand}.")
 
 
-def _of_alter(step: Step, live: LiveTable, before: Shape, after: Shape, *, instant: bool) -> Choice:
+def _of_alter(step: Step, live: LiveTable, before: Shape, after: Shape, *, instant: bool, ghost: str, by_hand: str) -> Choice:
     if step.maintenance:
-        return Choice(Strategy.MANUAL, f"It changes the list of partitions, which gh-ost would do by copying the table. {_BY_HAND}.")
+        return Choice(Strategy.MANUAL, f"It changes the list of partitions, which gh-ost would do by copying the table. {by_hand}.")
     if instant:
         return Choice(Strategy.INSTANT, "MySQL makes it without touching rows (ALGORITHM=INSTANT), and the repository allows that.")
-    if why := why_not_gh_ost(step.statement, live, before, after):
+    if why := why_not_gh_ost(step.statement, live, before, after, by_hand):
         return Choice(Strategy.MANUAL, why)
+    if ghost:
+        return Choice(
+            Strategy.MANUAL,
+            f"gh-ost would make the change on a copy of the table, whose CHECK constraints have other names; there MySQL says: {ghost}."
+            f" {by_hand}.",
+        )
     return Choice(Strategy.GH_OST, "ALTER TABLE goes through gh-ost: the table is copied while it is in use, then swapped.")
 
 
-def why_not_gh_ost(statement: str, live: LiveTable, before: Shape, after: Shape) -> str:
+def why_not_gh_ost(statement: str, live: LiveTable, before: Shape, after: Shape, by_hand: str) -> str:
     """What gh-ost would stop at and what to do instead, "" where it would go through."""
     if before.engine != "InnoDB" or after.engine != "InnoDB":
-        return f"gh-ost works on InnoDB tables, and this is about {before.engine} and {after.engine}. {_BY_HAND}."
+        return f"gh-ost works on InnoDB tables, and this is about {before.engine} and {after.engine}. {by_hand}."
     keys = [str(key) for key in (*live.outbound, *live.inbound)]
     keys += [f"new: {key.name} → {key.parent}" for key in after.foreign_keys if key not in before.foreign_keys]
     if keys:
         return (
-            f"gh-ost does not alter tables with foreign keys ({'; '.join(keys[:5])}). {_BY_HAND};"
+            f"gh-ost does not alter tables with foreign keys ({'; '.join(keys[:5])}). {by_hand};"
             " or drop the keys in a pull request before this one, where the application can do without."
         )
     if live.triggers:
         names = ", ".join(trigger.name for trigger in live.triggers)
-        return f"gh-ost does not alter tables with triggers ({names}). {_BY_HAND}; or drop the triggers first and create them again after."
+        return f"gh-ost does not alter tables with triggers ({names}). {by_hand}; or drop the triggers first and create them again after."
     if not _shared_key(before, after):
         return (
             "gh-ost needs a primary key, or a unique key without NULL, whose columns are in a unique key before and after;"
-            f" this table has none. {_BY_HAND}; or add such a key first."
+            f" this table has none. {by_hand}; or add such a key first."
         )
     read = read_alter(statement, schema=live.schema, table=live.table)
-    return f"{read.what} {read.next} {_BY_HAND}." if isinstance(read, Refusal) else ""
+    return f"{read.what} {read.next} {by_hand}." if isinstance(read, Refusal) else ""
 
 
 def _shared_key(before: Shape, after: Shape) -> bool:

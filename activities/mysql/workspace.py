@@ -178,9 +178,8 @@ class ScratchSchema:
     @asynccontextmanager
     async def _session(self, reading: Reading | None) -> AsyncIterator[None]:
         await self._connection.use(self.name)
-        before = await self._connection.row(
-            "SELECT @@explicit_defaults_for_timestamp, @@default_collation_for_utf8mb4, @@default_storage_engine"
-        )
+        names = ", ".join(f"'{name}'" for name in _SET_FOR_SESSION[:-1])
+        before = await self._connection.rows(f"SHOW SESSION VARIABLES WHERE Variable_name IN ({names})")
         settings = [("foreign_key_checks", "0")]
         if reading is None:
             settings.append(("sql_mode", _LIVE_MODE))
@@ -193,11 +192,8 @@ class ScratchSchema:
             yield
         finally:
             await self._connection.run(f"SET SESSION sql_mode = '{READING_MODE}', foreign_key_checks = 1")
-            if before is not None:
-                await self._connection.run(
-                    "SET SESSION explicit_defaults_for_timestamp = %s, default_collation_for_utf8mb4 = %s, default_storage_engine = %s",
-                    before,
-                )
+            for name, value in before:
+                await self._connection.run(f"SET SESSION {name} = {_literal(str(value))}")
 
 
 @dataclass

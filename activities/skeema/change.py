@@ -26,6 +26,7 @@ from workflows.rules.plan import ChangeKind, Refusal
 _ONE_FULLTEXT_AT_A_TIME: Final = 1795
 _BY_COPY: Final = "ALGORITHM=COPY, "
 _DENIED: Final = frozenset({1044, 1142})
+_SHOWN: Final = 2_000
 _BY_HAND: Final = "or have a DBA run it by hand (starter.py run-migration, in steps) and push the files that then match"
 
 
@@ -433,13 +434,13 @@ def _not_proven(trouble: _Trouble) -> Refusal:
         return Refusal(
             code="not-proven",
             what=f"The change of `{trouble.table}` did not end at the definition in the file when it was tried on an empty copy"
-            f" ({trouble.statement}): {trouble.text}.",
+            f" ({_cut(trouble.statement)}): {trouble.text}.",
             next=f"Make the change in smaller steps, {_BY_HAND}.",
         )
     return Refusal(
         code="not-possible",
         what=f"MySQL does not take the change of `{trouble.table}` on an empty copy: {_clean(trouble.text)} (error {trouble.number});"
-        f" tried: {trouble.statement}",
+        f" tried: {_cut(trouble.statement)}",
         next=_NEXT_BY_NUMBER.get(trouble.number, f"Make the change in smaller steps, {_BY_HAND}."),
     )
 
@@ -466,6 +467,10 @@ def _first_difference(got: str, wanted: str) -> str:
         if one != other:
             return f"it has `{one.strip()[:200]}` where it should be `{other.strip()[:200]}`"
     return "one has lines that the other has not"
+
+
+def _cut(statement: str) -> str:
+    return statement if len(statement) <= _SHOWN else f"{statement[:_SHOWN]} …"
 
 
 def _clean(text: str) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from activities.errors import NeedsHuman
 from activities.mysql.connect import Address
 from activities.settings import Account
 from activities.skeema.options import SchemaOptions, skeema_file
@@ -61,10 +63,14 @@ class Proposal:
 
 
 class Skeema:
-    """The program and the server it works on. seconds: how long one diff may take."""
+    """The program and the server it works on. seconds: how long one diff may take. tls: never without it.
 
-    def __init__(self, program: str, address: Address, account: Account, *, seconds: float = 120.0) -> None:
+    Errors of its methods: NeedsHuman when there is no such program.
+    """
+
+    def __init__(self, program: str, address: Address, account: Account, *, seconds: float = 120.0, tls: bool = False) -> None:
         self._program = program
+        self._tls = ("--ssl-mode=required",) if tls else ()
         self._address = address
         self._account = account
         self._seconds = seconds
@@ -92,11 +98,15 @@ class Skeema:
         return "\n".join(lines) + "\n" + skeema_file(allowed, schema=schema)
 
     async def _run(self, folder: Path, scratch: str) -> tuple[Proposal, ...] | Refusal:
+        program = shutil.which(self._program)  # by our own PATH: the child gets a bare one
+        if program is None:
+            raise NeedsHuman(f"There is no program {self._program}: install skeema 1.14 and name it in the settings (diff.skeema).")
         wrappers = (f"--ddl-wrapper={_WRAPPER}", f"--alter-wrapper={_WRAPPER}")
         process = await asyncio.create_subprocess_exec(
-            self._program,
+            program,
             "diff",
             *_OPTIONS,
+            *self._tls,
             *wrappers,
             f"--temp-schema={scratch}",
             cwd=folder,

@@ -226,7 +226,7 @@ def _option_bytes(root: Path, path: str) -> list[tuple[str, bytes]]:
 async def _compared(pairs: Sequence[_Pair], where: LocalWorkspace, environment: str, seconds: float) -> LocalDiff:
     if not pairs:
         return LocalDiff()
-    skeema = Skeema(where.skeema, where.address, where.account, seconds=seconds)
+    skeema = Skeema(where.skeema, where.address, where.account, seconds=seconds, tls=where.tls_ca_file is not None)
     found: list[SchemaDiff] = []
     async with Workspace(where.address, where.settings()).open() as scratch:
         for pair in pairs:

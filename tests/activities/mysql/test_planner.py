@@ -280,6 +280,16 @@ async def test_a_table_without_a_usable_key_is_for_a_person(planner: Planner) ->
     assert "primary key" in one.why
 
 
+async def test_a_dropped_check_is_for_a_person_because_gh_osts_copy_has_another_name_for_it(planner: Planner) -> None:
+    checked = ORDERS[:-1] + ", CONSTRAINT `c` CHECK (`note` <> ''))"
+    planner.run(checked)
+    one = only(await planner.plan({"orders": checked}, {"orders": ORDERS}))
+    assert (Strategy.MANUAL, "ALTER TABLE `orders` DROP CHECK `c`") == (one.strategy, one.statement)
+    assert "CHECK" in one.why
+    assert ["drop-check"] == codes(one, unsafe=True)
+    assert Strategy.GH_OST is only(await planner.plan({"orders": checked}, {"orders": checked.replace("(40)", "(60)")})).strategy
+
+
 async def test_partition_maintenance_is_for_a_person(planner: Planner) -> None:
     parted = "CREATE TABLE `p` (`id` int NOT NULL, PRIMARY KEY (`id`)) PARTITION BY RANGE (`id`) (PARTITION p0 VALUES LESS THAN (10){})"
     before, after = parted.format(""), parted.format(", PARTITION p1 VALUES LESS THAN (20)")
@@ -381,10 +391,63 @@ async def test_a_cluster_that_is_away_is_a_refusal_not_an_exception(planner: Pla
     assert "127.0.0.1:1" in stop.what
 
 
+async def test_a_program_that_is_not_there_is_refused_by_name(planner: Planner) -> None:
+    planner.run(ORDERS)
+    diff = planner.settings.diff.model_copy(update={"skeema": "no-such-skeema"})
+    planner.settings = planner.settings.model_copy(update={"diff": diff})
+    assert "no-such-skeema" in refusal(await planner.plan({"orders": ORDERS}, {"orders": WIDER})).what
+
+
+async def test_a_workspace_of_other_defaults_is_refused_by_name(planner: Planner) -> None:
+    planner.run(ORDERS)
+    staging = planner.topology.staging
+    staging.run("SET GLOBAL innodb_default_row_format = compact")
+    try:
+        stop = refusal(await planner.plan({"orders": ORDERS}, {"orders": WIDER}))
+    finally:
+        staging.run("SET GLOBAL innodb_default_row_format = DEFAULT")
+    assert "workspace-variable" == stop.code
+    assert "staging/main" in stop.what
+
+
+async def test_files_are_read_and_proven_under_the_clusters_own_sql_mode(planner: Planner) -> None:
+    zero = ORDERS.replace("`note` varchar(40)", "`at` date DEFAULT '0000-00-00'")
+    staging = planner.topology.staging
+    staging.run("SET GLOBAL sql_mode = 'ANSI_QUOTES'")
+    try:
+        planner.run(zero)
+        one = only(await planner.plan({"orders": zero}, {"orders": zero.replace("PRIMARY", "`x` int, PRIMARY")}))
+    finally:
+        staging.run("SET GLOBAL sql_mode = DEFAULT")
+    assert "ALTER TABLE `orders` ADD COLUMN `x` int DEFAULT NULL" == one.statement
+    stop = refusal(await planner.plan({"orders": zero}, {"orders": zero.replace("PRIMARY", "`x` int, PRIMARY")}))
+    assert "1067" in stop.what
+
+
 async def test_a_schema_that_is_not_there_is_refused(planner: Planner) -> None:
     planner.schema = "nowhere"
     stop = refusal(await planner.plan({}, {"orders": ORDERS}))
     assert "no schema nowhere" in stop.what
+
+
+async def test_a_view_of_the_tables_name_is_refused(planner: Planner) -> None:
+    planner.run("CREATE VIEW orders AS SELECT 1")
+    assert "view" in refusal(await planner.plan({}, {"orders": ORDERS})).what
+
+
+async def test_a_foreign_key_to_another_schema_is_beyond_the_workspace_and_says_so(planner: Planner) -> None:
+    other = f"{planner.schema}_other"
+    planner.run(ORDERS)
+    planner.topology.staging.create_schema(other)
+    try:
+        planner.run(
+            f"CREATE TABLE `{other}`.p (id int PRIMARY KEY)",
+            f"ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES `{other}`.p (id)",
+        )
+        assert "reaches-elsewhere" == refusal(await planner.plan({"orders": ORDERS}, {"orders": WIDER})).code
+    finally:
+        planner.run("DROP TABLE orders")
+        planner.topology.staging.drop_schema(other)
 
 
 async def test_options_of_the_base_branch_that_name_another_schema_are_refused(planner: Planner) -> None:

@@ -99,7 +99,6 @@ GENERATED = (
         "virtual to stored under a key",
         "`g` int AS (`id` * 2) VIRTUAL, KEY `k` (`g`)",
         "`g` int AS (`id` * 2) STORED, KEY `k` (`g`)",
-        status="refused",
     ),
     _column("stored to ordinary", "`g` int AS (`id` * 2) STORED", "`g` int"),
     _column("ordinary to stored", "`g` int", "`g` int AS (`id` * 2) STORED"),
