@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.errors import NeedsHuman
@@ -45,6 +45,8 @@ class OrderActivities:
         try:
             # Every requester answers this query; ByHand's signature stands for all of them.
             return await self._client.get_workflow_handle(ref.requester).query(ByHand.order, ref.migration_id)
+        except WorkflowQueryFailedError as wrong:
+            raise NeedsHuman(f"{ref.requester} does not know the order {ref.migration_id} any more; nothing was run.") from wrong
         except RPCError as wrong:
             if wrong.status is RPCStatusCode.NOT_FOUND:
                 raise NeedsHuman(f"{ref.requester}, which ordered {ref.migration_id}, is gone; nothing was run.") from wrong

@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows import addresses, needs, timing
-from workflows.messages import ByHandResult, Enqueue, MigrationMoved, MigrationOrder, MigrationRun, Release, RunByHand
+from workflows.messages import Abort, ByHandResult, Enqueue, MigrationMoved, MigrationOrder, MigrationRun, Release, RunByHand
 from workflows.orders import entry_of, signal
 from workflows.rules.names import MigrationId, PlanDigest
 from workflows.rules.plan import DatabasePlan, Strategy, digest_of
@@ -94,9 +94,14 @@ class ByHand:
                 seconds=one.seconds or run.seconds,
                 quarantined_as=one.quarantined_as or run.quarantined_as,
             )
-            if one.state is MigrationState.HOLDING:
-                word = Release(migration_id=run.migration_id, digest=self.digest, by=self.ask.actor)
-                await signal(addresses.table_migration(run.migration.target), word)
+            where = addresses.table_migration(run.migration.target)
+            if one.state is MigrationState.READY:
+                await signal(where, Release(run.migration_id, digest=self.digest, by=self.ask.actor, phase="start"))
+            elif one.state is MigrationState.HOLDING and one.unproven:
+                reason = f"nobody is there to decide: {one.detail}"
+                await signal(where, Abort(migration_id=run.migration_id, by=self.ask.actor, reason=reason))
+            elif one.state is MigrationState.HOLDING:
+                await signal(where, Release(run.migration_id, digest=self.digest, by=self.ask.actor))
 
     def result(self) -> ByHandResult:
         runs = tuple(self.runs.values())

@@ -61,7 +61,7 @@ class ClusterQueue:
             await self.hear_all()
             await self.start_next()
             self.describe()
-            await workflow.wait_condition(lambda: bool(self.state.inbox) or workflow.info().is_continue_as_new_suggested())
+            await self.news()
             if not self.state.inbox and workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(self.state)
@@ -85,9 +85,9 @@ class ClusterQueue:
     # ── The steps ──
 
     async def look_after_what_runs(self) -> None:
-        """After continue-as-new: what this queue carries may have ended while nobody listened."""
+        """What this queue carries may have ended while nobody listened: after continue-as-new its end is not delivered."""
         for entry in list(self.state.running):
-            if not await workflow.execute_activity(
+            if _workflow_of(entry) not in self.watchers and not await workflow.execute_activity(
                 needs.is_running, _workflow_of(entry), start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.TRY_AGAIN
             ):
                 await self.lost(entry)
@@ -97,7 +97,7 @@ class ClusterQueue:
             message = self.state.inbox.pop(0)
             match message:
                 case QueueEntry():
-                    self.take(message)
+                    await self.take(message)
                 case CancelOrder():
                     await self.cancel(message)
                 case MigrationMoved():
@@ -110,6 +110,16 @@ class ClusterQueue:
                 case ChangeMerged(repository=repository, pull_request=number):
                     gone = (repository, number)
                     self.state.applied = [one for one in self.state.applied if (one.repository, one.pull_request) != gone]
+
+    async def news(self) -> None:
+        """Sleep until something was heard; meanwhile ask now and then whether what runs still does."""
+        patience = timing.LOOK_AFTER if self.state.running else None
+        try:
+            await workflow.wait_condition(
+                lambda: bool(self.state.inbox) or workflow.info().is_continue_as_new_suggested(), timeout=patience
+            )
+        except TimeoutError:
+            await self.look_after_what_runs()
 
     async def start_next(self) -> None:
         """One gh-ost at a time on a topology."""
@@ -147,11 +157,13 @@ class ClusterQueue:
 
     # ── Small mechanics ──
 
-    def take(self, entry: QueueEntry) -> None:
-        """An entry that is known already (a signal sent twice) changes nothing."""
+    async def take(self, entry: QueueEntry) -> None:
+        """An entry that is known already (a signal sent twice) changes nothing; one that has ended is told so."""
         state, name = self.state, entry.order.migration_id
-        known = {one.order.migration_id for one in (*state.waiting, *state.running)} | set(state.settled)
-        if name in known:
+        if name in {one.order.migration_id for one in (*state.waiting, *state.running)}:
+            return
+        if name in state.settled:
+            await self.tell(entry, MigrationState.FAILED, "This order has ended before. Comment `.skeefree retry-migration`.")
             return
         state.arrivals += 1
         state.waiting.append(replace(entry, arrived=state.arrivals))

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from workflows import orders
 from workflows.messages import CommandAnswer, CommandGiven
-from workflows.rules import commands
+from workflows.rules import approvals, commands
 from workflows.rules.commands import (
     AbortMigration,
     AcknowledgeDrift,
@@ -72,7 +72,7 @@ def _retry(story: Story, given: CommandGiven) -> Verdict:
     if campaign is not None and not campaign.over and not campaign.waiting_for_manual:
         return False, "Its migrations are still under way; wait until they have ended, or type `.skeefree abort` first."
     if story.snapshot is not None and story.snapshot.from_fork and _is_member(story, given):
-        story.fork_allowed_by = given.actor
+        story.fork_allowed_for = story.head_sha
     again = campaign is not None and campaign.failed
     story.retry()
     if story.campaign is not None and again:
@@ -102,6 +102,8 @@ def _allow_unsafe(story: Story, given: CommandGiven, command: AllowUnsafe) -> Ve
 
 def _acknowledge_drift(story: Story, given: CommandGiven) -> Verdict:
     drift = story.drift_digest
+    if (unseen := _not_shown_yet(story, given)) is not None:
+        return False, unseen
     if not drift:
         return False, "The live tables do not differ from the base branch; there is nothing to acknowledge."
     story.drift_acknowledged[drift] = given.actor
@@ -112,10 +114,23 @@ def _approve_autorun(story: Story, given: CommandGiven) -> Verdict:
     digest, enrolment = story.digest, story.enrolment
     if digest is None or enrolment is None:
         return False, "There is no plan to run right now."
+    if (unseen := _not_shown_yet(story, given)) is not None:
+        return False, unseen
     if enrolment.autorun:
         return False, "Autorun is on for this repository: approved migrations run by themselves."
     story.autorun_approved[digest] = given.actor
     return True, f"Plan {digest[:12]} may run, says {given.actor}."
+
+
+def _not_shown_yet(story: Story, given: CommandGiven) -> str | None:
+    """A judgement is of what was shown: not of a plan that is still being made, or that came after the comment."""
+    shown = story.publication
+    if story.digest is None or shown is None or shown.digest != story.digest:
+        return "The plan is being made; say it again when it is shown."
+    said, at = approvals.moment(given.at), approvals.moment(shown.at)
+    if said is not None and at is not None and said < at:
+        return "The plan was made anew after you wrote this; read it again, then say it again."
+    return None
 
 
 async def _hold(story: Story, given: CommandGiven) -> Verdict:
@@ -132,12 +147,15 @@ async def _cut_over(story: Story, given: CommandGiven) -> Verdict:
     if campaign is None or campaign.over:
         return False, "Nothing runs that could be cut over."
     if not story.campaign_approvals().both:
-        return False, "The approvals do not hold any more, so nothing is swapped: both are needed again first."
+        return False, (
+            "The approvals do not hold any more, so nothing is swapped. Both are needed again for the commit that runs; where a push "
+            "dismissed them, type `.skeefree abort` and approve the new commits."
+        )
     was_held, story.held_by = bool(story.held_by), ""
     holding = campaign.has(MigrationState.HOLDING)
     if not was_held and not holding:
         return False, "Nothing is held: each table is swapped by itself once it was compared."
-    await orders.release(campaign, accept_unproven_by=given.actor)
+    await orders.give_word(campaign, accept_unproven_by=given.actor)
     return True, "Tables that hold are let go as soon as their data was looked at once more."
 
 

@@ -246,6 +246,7 @@ class MigrationRun:
     seconds: float = 0.0
     quarantined_as: str = ""
     changed: bool = False
+    unproven: bool = False
 
 
 @dataclass(frozen=True)
@@ -437,7 +438,8 @@ class CancelOrder:
 class MigrationMoved:
     """A migration tells its requester (and its queue) where it stands.
 
-    changed: the live table is not what was approved, so trying again needs a new plan and new approvals.
+    changed: the live table is not what was approved, so trying again needs a new plan and new approvals. unproven: it holds because
+    the comparison could not prove every row, and a DBA decides.
     """
 
     migration_id: MigrationId
@@ -447,6 +449,7 @@ class MigrationMoved:
     seconds: float = 0.0
     quarantined_as: str = ""
     changed: bool = False
+    unproven: bool = False
     kind: Literal["moved"] = "moved"
 
 
@@ -484,7 +487,7 @@ class ChangeMerged:
 
 @dataclass(frozen=True)
 class Release:
-    """The requester's word that approvals hold now; the migration re-checks the data before it lets go.
+    """The requester's word that approvals hold now; the migration re-checks the data before it begins, or lets go.
 
     accept_unproven: a DBA decided to swap although the comparison could not prove every row.
     """
@@ -493,6 +496,7 @@ class Release:
     digest: PlanDigest
     by: str = ""
     accept_unproven: bool = False
+    phase: Literal["start", "cut-over"] = "cut-over"
     kind: Literal["release"] = "release"
 
 

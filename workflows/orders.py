@@ -1,6 +1,7 @@
 """What a pull request's workflow tells queues and migrations. A receiver that is gone never fails the sender (SAFETY §S11)."""
 
 from dataclasses import replace
+from typing import Literal
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
@@ -40,15 +41,17 @@ def entry_of(run: MigrationRun, *, requester: str) -> QueueEntry:
     )
 
 
-async def release(campaign: Campaign, *, accept_unproven_by: str = "") -> None:
-    """Let every migration that holds its cut-over go; each re-checks the data first. Saying it twice is harmless.
+async def give_word(campaign: Campaign, *, accept_unproven_by: str = "") -> None:
+    """Let every migration that waits for it begin, or swap; each re-checks the data first. Saying it twice is harmless.
 
-    accept_unproven_by: the DBA who decided to swap although not every row could be proven.
+    accept_unproven_by: the DBA who decided to swap although not every row could be proven; counts only where that is so.
     """
     for run in campaign.runs.values():
-        if run.state is MigrationState.HOLDING:
-            by = accept_unproven_by or ", ".join(campaign.approved_by)
-            message = Release(run.migration_id, digest=campaign.digest, by=by, accept_unproven=bool(accept_unproven_by))
+        if run.state in {MigrationState.READY, MigrationState.HOLDING}:
+            accept = bool(accept_unproven_by) and run.unproven
+            by = accept_unproven_by if accept else ", ".join(campaign.approved_by)
+            phase: Literal["start", "cut-over"] = "start" if run.state is MigrationState.READY else "cut-over"
+            message = Release(run.migration_id, digest=campaign.digest, by=by, accept_unproven=accept, phase=phase)
             await signal(addresses.table_migration(run.migration.target), message)
 
 
@@ -66,12 +69,14 @@ async def cancel(campaign: Campaign, *, reason: str) -> None:
             campaign.runs[run.migration_id] = replace(run, state=MigrationState.CANCELLED, detail=reason)
         elif run.state.under_way:
             target = run.migration.target
+            if run.state is not MigrationState.QUEUED:  # straight to it: no word that was given may be used any more
+                await signal(addresses.table_migration(target), Hold(migration_id=run.migration_id, by=reason))
             if not await signal(addresses.cluster_queue(target.cluster, target.shard), CancelOrder(run.migration_id, reason)):
                 campaign.runs[run.migration_id] = replace(run, state=MigrationState.CANCELLED, detail=f"{reason}; its queue is gone")
 
 
-async def tell_merged(story: Story) -> None:
-    """Applied changes of this pull request are the base branch now: nobody drifts past them any more."""
+async def tell_ended(story: Story) -> None:
+    """Nobody waits for this pull request any more: merged, its changes are the base branch; closed, what it applied is drift."""
     queues = {target.queue for target in story.completed_targets}
     for cluster, shard in sorted(queues):
         message = ChangeMerged(repository=story.ref.repository, pull_request=story.ref.number)

@@ -10,6 +10,7 @@ from workflows.messages import ChangedDirectory, Changes, FindChanges, PlanDatab
 from workflows.needs import find_changes, plan_database
 from workflows.rules.names import DatabaseRow
 from workflows.rules.plan import DatabasePlan, Refusal, Strategy
+from workflows.rules.stages import MigrationState
 from workflows.story import Campaign, Story, row_key
 
 
@@ -26,10 +27,13 @@ class Planning:
         """Something is being planned or proven, or was and nobody has looked at it yet."""
         return self._news or (self._task is not None and not self._task.done())
 
-    def take_news(self) -> bool:
-        """Something was planned or proven since the last question."""
-        news, self._news = self._news, False
-        return news
+    @property
+    def has_news(self) -> bool:
+        """Something was planned or proven that nobody has looked at yet."""
+        return self._news
+
+    def take_news(self) -> None:
+        self._news = False
 
     def start(self) -> None:
         if self._task is not None:
@@ -52,8 +56,10 @@ class Planning:
             self._news = True
             if changes.refusal is None:
                 await asyncio.gather(*(self._plan_one(one, changes) for one in changes.directories))
-        except BaseException as trouble:
-            if self.story.planned_for == key and is_cancelled_exception(trouble):
+            # A plan that was approved before (the base moved, the digest did not) is carried out on a fresh look only.
+            self.story.inbox.append(Woke(ref=self.story.ref, reason="planned"))
+        except asyncio.CancelledError:
+            if self.story.planned_for == key:
                 self.story.planned_for = ""  # cancelled without a successor: plan again at the next look
             raise
         finally:
@@ -69,7 +75,7 @@ class Planning:
             base_sha=snapshot.base_sha,
             enrolment=enrolment,
             from_fork=snapshot.from_fork,
-            allow_fork=bool(self.story.fork_allowed_by),
+            allow_fork=self.story.fork_allowed_for == snapshot.head_sha,
         )
         try:
             return await workflow.execute_activity(
@@ -81,7 +87,11 @@ class Planning:
             return Changes(refusal=_could_not("read the pull request's schema files", trouble))
 
     async def _plan_one(self, directory: ChangedDirectory, changes: Changes) -> None:
-        self.story.plans[row_key(directory.row)] = await self._plan_database(directory, changes)
+        plan = await self._plan_database(directory, changes)
+        others = sum(len(repr(one)) for one in self.story.plans.values())
+        if others + len(repr(plan)) > PLANS_TOGETHER:
+            plan = DatabasePlan(row=directory.row, refusal=_too_much(directory.row))
+        self.story.plans[row_key(directory.row)] = plan
         self._news = True
 
     async def _plan_database(self, directory: ChangedDirectory, changes: Changes) -> DatabasePlan:
@@ -122,7 +132,8 @@ class Planning:
 
     def _judge(self, campaign: Campaign, plan: DatabasePlan) -> None:
         key = row_key(plan.row)
-        left = [one for one in plan.migrations if one.strategy is not Strategy.MANUAL]
+        by_hand = {run.migration.target for run in campaign.runs.values() if run.state is MigrationState.MANUAL}
+        left = [one for one in plan.migrations if one.strategy is not Strategy.MANUAL or one.target not in by_hand]
         if plan.refusal is not None:
             campaign.unproven[key] = f"{plan.refusal.what} {plan.refusal.next}"
         elif left:
@@ -138,6 +149,18 @@ def _could_not(what: str, trouble: ActivityError) -> Refusal:
         code="trouble",
         what=f"skeebot could not {what}: {trouble.cause or trouble}",
         next="When the cause is mended, comment `.skeefree retry-migration`.",
+    )
+
+
+PLANS_TOGETHER = 256_000
+"""Characters of all plans of one pull request: they travel through histories and views together, and Temporal's limit is 2 MB."""
+
+
+def _too_much(row: DatabaseRow) -> Refusal:
+    return Refusal(
+        code="plan-too-large",
+        what=f"With {row_key(row)} the plans of this pull request are larger than 256 KB together.",
+        next="Split the change into several pull requests.",
     )
 
 

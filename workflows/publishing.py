@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import replace
 
 from temporalio import workflow
@@ -28,7 +28,7 @@ from workflows.messages import (
 from workflows.needs import narrate, notify, publish_check, publish_comment, react, request_review, say, set_labels
 from workflows.rules import checks
 from workflows.rules.approvals import Publication
-from workflows.rules.checks import CheckState
+from workflows.rules.checks import CheckRun, CheckState
 from workflows.rules.names import DatabaseRow
 from workflows.rules.stages import MigrationState, Stage
 from workflows.story import PublishedCheck, Story, row_key
@@ -73,18 +73,21 @@ class Publishing:
 
     async def _checks(self, view: PullRequestView) -> None:
         story = self.story
+        plan_was_open = story.campaign is None
         aggregate = story.aggregate()
-        if story.snapshot is None or aggregate is None:
-            return
-        name = view.protocol.checks.aggregate
         states = story.row_states()
-        rows = (self._check(row.check_name(name), states[row].state, row, _only(view, row)) for row in view.expected)
-        await asyncio.gather(*rows)
-        published_at = await self._check(name, aggregate, None, view)
-        self._note_publication(view, published_at)
+        name = view.protocol.checks.aggregate
+        wanted = {row.check_name(name): (row, states[row].state) for row in view.expected} if aggregate is not None else {}
+        ended = await asyncio.gather(*(self._end(run, view) for run in self._left_behind(view, {*wanted, name})))
+        if aggregate is None or not all(ended):
+            return
+        shown = await asyncio.gather(*(self._check(check, state, row, _only(view, row)) for check, (row, state) in wanted.items()))
+        at = await self._check(name, aggregate, None, view)
+        if plan_was_open and at and all(one is not None for one in shown):
+            self._note_publication(view, max([at, *(one for one in shown if one)]))
 
-    async def _check(self, name: str, wanted: CheckState, row: DatabaseRow | None, view: PullRequestView) -> str:
-        """Make GitHub show this check in this state; returns GitHub's clock, "" where nothing needed saying or it could not be said."""
+    async def _check(self, name: str, wanted: CheckState, row: DatabaseRow | None, view: PullRequestView) -> str | None:
+        """Make GitHub show this check in this state. Returns GitHub's clock, "" where that was not needed, None where it failed."""
         story = self.story
         shown = story.checks.get(name)
         seeded = story.snapshot.shown_generations.get(name, 0) if story.snapshot else 0
@@ -95,11 +98,9 @@ class Publishing:
         )
         ask = PublishCheck(ref=story.ref, run=run, row=row, view=view)
         face = _hash(replace(ask, view=_still(view)))
-        show_again = row is None and story.void_publication and story.campaign is None and story.digest is not None
+        show_again = row is None and story.void_publication and story.campaign is None and view.digest is not None
         if shown is not None and shown.run == run and self._shown.get(name) == face and not show_again:
             return ""
-        if story.snapshot is not None and story.snapshot.state == "closed" and not unfinished:
-            return ""  # only what is in progress is ended: the head may belong to another pull request by now
         # The generation is fixed before the activity: an attempt that timed out but landed is found, not doubled.
         same = shown is not None and shown.run == run
         story.checks[name] = PublishedCheck(run=run, since=shown.since if shown is not None and same else workflow.time())
@@ -114,14 +115,40 @@ class Publishing:
         except ActivityError as trouble:
             story.trouble = f"check {name}: {trouble.cause}"
             self._shown.pop(name, None)
-            return ""
+            return None
         self._shown[name] = face
         return published.at
 
+    def _left_behind(self, view: PullRequestView, wanted: Collection[str]) -> list[CheckRun]:
+        """What is in progress on a head that was pushed away, or for a database that is expected no more, would stay so for ever."""
+        unfinished = [one.run for one in self.story.checks.values() if not one.run.state.completed]
+        closed = self.story.aggregate() is None
+        return [run for run in unfinished if run.head_sha != view.head_sha or closed or run.name not in wanted]
+
+    async def _end(self, run: CheckRun, view: PullRequestView) -> bool:
+        """End it where it is, never green. Returns whether GitHub shows it ended; else the next round tries again."""
+        ended = replace(run, state=CheckState.ACTION_REQUIRED)
+        if not await self._try(
+            workflow.execute_activity(
+                publish_check,
+                PublishCheck(ref=self.story.ref, run=ended, row=None, view=view),
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                retry_policy=timing.TRY_AGAIN,
+            ),
+            f"the end of {run.name} on {run.head_sha[:12]}",
+        ):
+            return False
+        self.story.checks[run.name] = PublishedCheck(run=ended, since=workflow.time())
+        return True
+
     def _note_publication(self, view: PullRequestView, at: str) -> None:
-        """A digest counts as shown from GitHub's own timestamp of its first publication on this head."""
-        story, digest = self.story, self.story.digest
-        if digest is None or not at or story.campaign is not None:
+        """A digest counts as shown from GitHub's own timestamp of its first publication on this head, every database's check included.
+
+        It is the digest of the view that was published: the story may have moved on meanwhile.
+        """
+        story, digest = self.story, view.digest
+        if digest is None:
             return
         current = story.publication
         if current is None or (current.digest, current.head_sha) != (digest, view.head_sha) or story.void_publication:

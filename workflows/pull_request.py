@@ -37,6 +37,9 @@ class PullRequest:
     @workflow.init
     def __init__(self, story: Story) -> None:
         self.story = story
+        if not story.born:
+            story.born = workflow.info().run_id[:8]
+            story.born_at = workflow.now().isoformat()
         self.commands: list[CommandGiven] = []
         self.planning = Planning(story)
         self.publishing = Publishing(story)
@@ -50,7 +53,7 @@ class PullRequest:
             self.plan()  # live → test merge, for every expected database
             await self.begin_campaign()  # the owner's and the DBA's approval, of this very plan
             await self.migrate()  # environments in order, clusters in parallel, one gh-ost per topology
-            await self.release_cut_overs()  # while approvals still hold
+            await self.give_word()  # to begin, and to swap, while approvals still hold
             self.prove()  # the live schema is diffed again and must be clean
             await self.publishing.publish()  # labels, comment and checks follow from the story
             if self.over:
@@ -116,12 +119,14 @@ class PullRequest:
         voided = story.take(snapshot)
         if voided:
             await self.publishing.announce(Announcement.APPROVALS_VOID, key=f"void/{snapshot.head_sha}/{snapshot.base_ref}", text=voided)
-        self.commands += [one for one in snapshot.commands if one.id not in story.handled]
+        self.commands += [one for one in snapshot.commands if one.id not in story.handled and not story.was_for_an_earlier_story(one)]
         for number in sorted(set(snapshot.twins) ^ set(twins_before)):
             await self._wake_twin(number)
 
     async def obey_commands(self) -> None:
         """Oldest first; each is answered once, whatever door it came through."""
+        if self.story.open:
+            self.story.forget_abandoned_campaign()
         todo, self.commands = self.commands, []
         if self.story.trouble:  # nobody's authority could be asked: keep them for the next look
             self.commands = todo
@@ -137,7 +142,9 @@ class PullRequest:
     def plan(self) -> None:
         """A new head, base, enrolment or request makes a new plan; running work is not disturbed."""
         story = self.story
-        if story.trouble or not story.open or story.planned_for == story.plan_key():
+        if story.trouble or not story.open:
+            return
+        if story.planned_for == story.plan_key():
             return
         if story.campaign is not None and not story.retire_campaign():
             return
@@ -155,23 +162,30 @@ class PullRequest:
         if story.trouble or campaign is None:
             return
         if story.snapshot is not None and story.snapshot.state == "closed":
+            campaign.abandoned = True
             await orders.cancel(campaign, reason="the pull request was closed")
             return
         if campaign.environment is None or campaign.enqueued or campaign.failed or campaign.proving:
             return
-        if story.campaign_approvals().both and not (story.snapshot and story.snapshot.twins):
+        if not story.campaign_approvals().both:
+            await self.publishing.announce(Announcement.HELD, key=f"held/{campaign.serial}/{campaign.attempt}")
+        elif not (story.snapshot and story.snapshot.twins):
             campaign.enqueued = True
             await orders.enqueue(campaign, requester=workflow.info().workflow_id)
 
-    async def release_cut_overs(self) -> None:
-        """A migration that holds its cut-over is let go while both approvals hold and nobody asked to wait."""
+    async def give_word(self) -> None:
+        """Whose turn it is begins, and who holds its cut-over swaps, while both approvals hold and nobody asked to wait."""
         story, campaign = self.story, self.story.campaign
-        if story.trouble or campaign is None or story.held_by:
+        if story.trouble or campaign is None or not campaign.under_way:
+            return
+        if story.snapshot is None or story.snapshot.state == "closed" or story.held_by:
             return
         if story.campaign_approvals().both:
-            await orders.release(campaign)
-        elif campaign.has(MigrationState.HOLDING):
-            await self.publishing.announce(Announcement.HELD, key=f"held/{campaign.digest}/{campaign.attempt}")
+            await orders.give_word(campaign)
+        else:
+            await orders.hold(campaign, by="a withdrawn approval")
+            if campaign.has(MigrationState.HOLDING) or campaign.has(MigrationState.READY):
+                await self.publishing.announce(Announcement.HELD, key=f"held/{campaign.serial}/{campaign.attempt}")
 
     def prove(self) -> None:
         """An environment that ran is diffed again; only a clean diff lets the next one start."""
@@ -184,12 +198,14 @@ class PullRequest:
         """Nothing is left to happen to this pull request, as far as GitHub has told."""
         if self.story.inbox or self.commands or self.planning.busy or self.story.trouble:
             return False
+        if self.story.open and self.story.snapshot is not None and self.story.snapshot.twins:
+            return False  # the other pull request with this head will move, and must not find nobody here
         return self.story.stage() in {Stage.MERGED, Stage.CLOSED, Stage.NO_CHANGES, Stage.NOT_ENROLLED}
 
     async def tell_the_end(self) -> str:
         stage = self.story.stage()
-        if stage is Stage.MERGED:
-            await orders.tell_merged(self.story)
+        if stage in {Stage.MERGED, Stage.CLOSED}:
+            await orders.tell_ended(self.story)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self.story.one_line()
 
@@ -198,10 +214,11 @@ class PullRequest:
         due = self.story.timing.look_again_after_trouble if self.story.trouble else self.story.timing.look_again
         try:
             await workflow.wait_condition(
-                lambda: bool(self.story.inbox or self.commands) or self.planning.take_news() or self._should_renew, timeout=due
+                lambda: bool(self.story.inbox or self.commands) or self.planning.has_news or self._should_renew, timeout=due
             )
         except TimeoutError:
             self.last_look = 0.0
+        self.planning.take_news()
         if self._should_renew and not self.planning.busy:
             await self.publishing.stop_narrating()
             await workflow.wait_condition(workflow.all_handlers_finished)
@@ -235,7 +252,7 @@ class PullRequest:
                 case Rerequested(identifier=identifier) if identifier:
                     self.commands.append(CommandGiven(id=f"button/{message.guid}", actor=message.actor, line=identifier, door=Door.BUTTON))
                 case Rerequested():
-                    self.story.plan_again()
+                    self.story.look_anew()
                 case Woke():
                     pass
 

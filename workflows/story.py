@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from workflows.messages import (
     Changes,
@@ -27,6 +28,8 @@ Message = Woke | Rerequested | CommandGiven | MigrationMoved
 """What a pull request's workflow hears."""
 
 ANSWERS_KEPT = 10
+EARLIER = timedelta(minutes=2)
+"""A story begins with the first delivery; what was said in its own first moments is its own."""
 HANDLED_KEPT = 500
 
 
@@ -49,12 +52,15 @@ class Campaign:
     digest: PlanDigest
     head_sha: HeadSha
     publication: Publication
+    base_ref: str
+    serial: int
     environments: list[str]
     runs: dict[str, MigrationRun]
     changes: Changes
     approved_by: tuple[Login, ...] = ()
     at: int = 0
     attempt: int = 1
+    abandoned: bool = False
     enqueued: bool = False
     proving: bool = False
     proved_at: bool = False
@@ -118,6 +124,9 @@ class Campaign:
 class Story:
     ref: PullRequestRef
     timing: Timing = field(default_factory=Timing)
+    born: str = ""
+    born_at: str = ""
+    campaigns: int = 0
     snapshot: PullRequestSnapshot | None = None
     inbox: list[Message] = field(default_factory=list)
     # planning
@@ -125,7 +134,7 @@ class Story:
     plan_generation: int = 0
     changes: Changes | None = None
     plans: dict[str, DatabasePlan] = field(default_factory=dict)
-    fork_allowed_by: str = ""
+    fork_allowed_for: str = ""
     # approvals
     publication: Publication | None = None
     earlier_publications: list[Publication] = field(default_factory=list)
@@ -145,6 +154,7 @@ class Story:
     # commands
     rewrite_comment: bool = False
     void_publication: bool = False
+    had_a_comment: bool = False
     comment_cursor: int = 0
     handled: list[str] = field(default_factory=list)
     answers: list[CommandAnswer] = field(default_factory=list)
@@ -177,6 +187,7 @@ class Story:
         if self.view_shown and not snapshot.comment_shown:
             self.rewrite_comment = True  # somebody deleted it
         if before is None:
+            self.had_a_comment = snapshot.comment_shown
             return ""
         changes: list[str] = []
         if before.head_sha != snapshot.head_sha:
@@ -199,7 +210,7 @@ class Story:
         snapshot = self.snapshot
         if snapshot is None:
             return ""
-        facts = (snapshot.head_sha, snapshot.base_ref, snapshot.base_sha, repr(self.enrolment), self.fork_allowed_by, self.plan_generation)
+        facts = (snapshot.head_sha, snapshot.base_ref, snapshot.base_sha, repr(self.enrolment), self.fork_allowed_for, self.plan_generation)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     @property
@@ -267,8 +278,10 @@ class Story:
     def campaign_approvals(self) -> Approvals:
         """For what is being carried out: a later approval of newer commits takes nothing back, an objection does."""
         snapshot, campaign = self.snapshot, self.campaign
-        if snapshot is None or campaign is None:
+        if snapshot is None or campaign is None or self.enrolment is None:
             return Approvals()
+        if not snapshot.base_protected or snapshot.base_ref != campaign.base_ref:
+            return Approvals()  # gates are those of the base branch that was approved for, or none
         keep = self.enrolment is not None and self.enrolment.options.keep_owner_approval_on_same_digest
         return approvals.judge(
             snapshot.reviews if keep else approvals.for_earlier_commit(snapshot.reviews, campaign.head_sha),
@@ -367,6 +380,10 @@ class Story:
         snapshot = self.snapshot
         if snapshot is None:
             return None
+        if snapshot.state != "open" and self.campaign is None:
+            return None  # what is in progress is ended; nothing new is said of a head that may be another pull request's by now
+        if snapshot.state == "closed":
+            return None
         stage = self.stage()
         if stage is Stage.NOT_ENROLLED:
             return CheckState.ACTION_REQUIRED if snapshot.base_requires_check else None
@@ -439,11 +456,14 @@ class Story:
     def begin_campaign(self) -> None:
         """Fix what was approved: statements, order, people. Nothing of it follows later commits."""
         enrolment, digest, verdict = self.enrolment, self.digest, self.approvals()
-        if enrolment is None or digest is None or self.changes is None or self.publication is None or not verdict.both:
+        if self.snapshot is None or enrolment is None or digest is None or self.changes is None or self.publication is None:
             return
+        if not verdict.both:
+            return
+        self.campaigns += 1
         runs: dict[str, MigrationRun] = {}
         for one in self.migrations():
-            name = migration_id(self.ref, digest, one, attempt=1)
+            name = self.migration_id(digest, one, attempt=1)
             state = MigrationState.MANUAL if one.strategy is Strategy.MANUAL else MigrationState.PROPOSED
             runs[name] = MigrationRun(migration_id=name, migration=one, state=state)
         rows = {one.row.environment for one in self.changes.directories}
@@ -452,6 +472,8 @@ class Story:
             digest=digest,
             head_sha=self.head_sha,
             publication=self.publication,
+            base_ref=self.snapshot.base_ref,
+            serial=self.campaigns,
             environments=[*listed, *sorted(rows - set(listed))],
             runs=runs,
             changes=self.changes,
@@ -476,6 +498,27 @@ class Story:
         self.campaign, self.held_by = None, ""
         return True
 
+    def forget_abandoned_campaign(self) -> None:
+        """The pull request was closed and is open again: once what ran has ended, everything is planned and asked for anew."""
+        campaign = self.campaign
+        if campaign is None or not campaign.abandoned or not self.retire_campaign(even_failed=True):
+            return
+        self.publication, self.earlier_publications = None, []
+        self.unsafe_allowed, self.autorun_approved, self.drift_acknowledged = {}, {}, {}
+        self.plan_again()
+
+    def was_for_an_earlier_story(self, given: CommandGiven) -> bool:
+        """A command given well before this story began, on a pull request that had a story before: it was dealt with then."""
+        said, began = approvals.moment(given.at), approvals.moment(self.born_at)
+        if said is None or began is None or self.snapshot is None or not self.had_a_comment:
+            return False
+        return said < began - EARLIER
+
+    def look_anew(self) -> None:
+        """Somebody pressed Re-run: continue with what is over, plan again what is not begun, leave alone what is under way."""
+        if self.campaign is None or self.campaign.over or self.campaign.waiting_for_manual:
+            self.retry()
+
     def retry(self) -> None:
         """Continue with what remains; where the data or the commits are no longer what was approved, plan again."""
         campaign = self.campaign
@@ -495,11 +538,16 @@ class Story:
         runs: dict[str, MigrationRun] = {}
         for name, run in campaign.runs.items():
             if run.state in {MigrationState.FAILED, MigrationState.CANCELLED}:
-                again = migration_id(self.ref, campaign.digest, run.migration, campaign.attempt)
+                again = self.migration_id(campaign.digest, run.migration, campaign.attempt)
                 runs[again] = MigrationRun(migration_id=again, migration=run.migration)
             else:
                 runs[name] = run
         campaign.runs = runs
+
+    def migration_id(self, digest: PlanDigest, migration: PlannedMigration, attempt: int) -> MigrationId:
+        """Names one attempt of one campaign of one story, so that nobody ever takes another's result."""
+        when = f"{self.born}.{self.campaigns}.{attempt}"
+        return MigrationId(f"{self.ref}:{digest[:12]}:{migration.target}:{migration.position}:{when}")
 
     # ── Orders ──
 
@@ -538,6 +586,7 @@ class Story:
             seconds=news.seconds or run.seconds,
             quarantined_as=news.quarantined_as or run.quarantined_as,
             changed=news.changed,
+            unproven=news.unproven,
         )
 
     def note_said(self, key: str) -> None:
@@ -568,8 +617,3 @@ class Story:
 
 def row_key(row: DatabaseRow) -> str:
     return f"{row.environment}/{row.type}/{row.database}"
-
-
-def migration_id(ref: PullRequestRef, digest: PlanDigest, migration: PlannedMigration, attempt: int) -> MigrationId:
-    """Names one attempt at one statement, so that no pull request ever takes another's result."""
-    return MigrationId(f"{ref}:{digest[:12]}:{migration.target}:{migration.position}:{attempt}")

@@ -5,7 +5,8 @@ and released here after the data was looked at, on the requester's word that the
 """
 
 import hashlib
-from dataclasses import dataclass, field
+import itertools
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -79,6 +80,7 @@ class TableMigration:
     def __init__(self, work: MigrationWork) -> None:
         self.work = work
         self.timing = work.timing
+        self.may_start: Release | None = None
         self.released: Release | None = None
         self.aborted: Abort | None = None
         self.verification: Verification | None = None
@@ -90,7 +92,13 @@ class TableMigration:
 
     @workflow.run
     async def run(self, work: MigrationWork) -> MigrationMoved:
-        order = self.order = await self.read_order(work.order)
+        try:
+            order = self.order = await self.read_order(work.order)
+        except ActivityError as trouble:
+            nothing = MigrationMoved(work.order.migration_id, MigrationState.FAILED, detail=f"Nothing was run: {trouble.cause or trouble}")
+            await signal(work.order.requester, nothing)
+            await signal(work.queue, nothing)
+            return nothing
         await self.tell(order, MigrationState.READY)
         verdict = await self.carry_out(order)
         await self.record(order, verdict)
@@ -126,14 +134,19 @@ class TableMigration:
 
     @workflow.signal
     def hear(self, message: MigrationMessage) -> None:
-        """Only words for this very migration count; a hold takes a release back, an abort is final."""
+        """Only words for this very migration and plan count; a hold takes them back, an abort is final."""
         if message.migration_id != self.work.order.migration_id:
             return
         match message:
+            case Release(digest=digest) if self.order is not None and digest != self.order.digest:
+                pass
+            case Release(phase="start"):
+                self.may_start = message
             case Release():
-                self.released = message
+                accepted = self.released is not None and self.released.accept_unproven
+                self.released = replace(message, accept_unproven=accepted or message.accept_unproven)
             case Hold():
-                self.released = None
+                self.may_start = self.released = None
             case Abort():
                 self.aborted = self.aborted or message
 
@@ -153,8 +166,8 @@ class TableMigration:
     async def preflight(self, order: MigrationOrder) -> PrimaryIdentity:
         """Right before the start, on the primary. A bad moment is waited out; a changed table stops."""
         give_up_at = workflow.time() + self.timing.retry_preflight_limit
-        while True:
-            self.stop_if_aborted()
+        for attempt in itertools.count():
+            await self.wait_for_its_word(order)
             verdict = await workflow.execute_activity(
                 needs.preflight, Preflight(order=order), start_to_close_timeout=timing.ONE_LOOK, retry_policy=timing.A_FEW_TIMES
             )
@@ -163,21 +176,34 @@ class TableMigration:
             reason = _words(verdict)
             if not verdict.retry or workflow.time() >= give_up_at:
                 raise Stopped(reason, changed=verdict.changed)
+            self.may_start = None  # the next try needs a fresh word: approvals are asked for again
+            await self.wait(_growing(self.timing.retry_preflight, attempt))
             await self.tell(order, MigrationState.READY, detail=reason)
-            await self.wait(self.timing.retry_preflight)
+        raise AssertionError("the loop returns or raises")
+
+    async def wait_for_its_word(self, order: MigrationOrder) -> None:
+        """Its turn has come; its requester looks at the approvals once more before anything touches the table."""
+        await workflow.wait_condition(lambda: self.may_start is not None or self.must_stop)
+        self.stop_if_aborted()
 
     async def run_direct(self, order: MigrationOrder, primary: PrimaryIdentity) -> str:
         """Returns the name under which a dropped table is kept ("" where nothing was renamed)."""
         quarantine = ""
         if order.migration.kind is ChangeKind.DROP_TABLE:
             quarantine = quarantine_name(order.migration.target.table, workflow.now().strftime("%Y%m%d%H%M%S"))
-        done: DirectDone = await workflow.execute_activity(
-            needs.run_direct,
-            RunDirect(order=order, primary=primary, quarantine_as=quarantine),
-            start_to_close_timeout=timing.DIRECT_RUN,
-            heartbeat_timeout=timing.HEARTBEAT,
-            retry_policy=timing.A_FEW_TIMES,
-        )
+        try:
+            done: DirectDone = await workflow.execute_activity(
+                needs.run_direct,
+                RunDirect(order=order, primary=primary, quarantine_as=quarantine),
+                start_to_close_timeout=timing.DIRECT_RUN,
+                heartbeat_timeout=timing.HEARTBEAT,
+                retry_policy=timing.A_FEW_TIMES,
+            )
+        except ActivityError:
+            # A statement whose client is gone may still have run (SAFETY §S6): the schema itself decides.
+            if (await self.proof(order, primary, quarantine)).done:
+                return quarantine
+            raise
         if done.refusal is not None:
             raise Stopped(f"{done.refusal.what} {done.refusal.next}")
         self.quarantined_as = quarantine
@@ -241,7 +267,9 @@ class TableMigration:
 
     # ── Small mechanics ──
 
-    def moved(self, order: MigrationOrder, state: MigrationState, *, detail: str = "", changed: bool = False) -> MigrationMoved:
+    def moved(
+        self, order: MigrationOrder, state: MigrationState, *, detail: str = "", changed: bool = False, unproven: bool = False
+    ) -> MigrationMoved:
         return MigrationMoved(
             migration_id=order.migration_id,
             state=state,
@@ -250,18 +278,20 @@ class TableMigration:
             seconds=workflow.time() - self.started_at,
             quarantined_as=self.quarantined_as,
             changed=changed,
+            unproven=unproven,
         )
 
-    async def tell(self, order: MigrationOrder, state: MigrationState, *, detail: str = "") -> None:
-        """The requester hears of every change, once."""
-        if (state, detail) == (self.state, self.detail) and state is not MigrationState.READY:
+    async def tell(self, order: MigrationOrder, state: MigrationState, *, detail: str = "", unproven: bool = False) -> None:
+        """The requester hears of every change once, and each time when its word is waited for."""
+        waits = state in {MigrationState.READY, MigrationState.HOLDING} and self.released is None
+        if (state, detail) == (self.state, self.detail) and not waits:
             return
         self.state, self.detail = state, detail
         workflow.set_current_details(f"{order.migration.target}: {state.value} {detail}\n\n{order.migration.statement}")
-        await signal(order.requester, self.moved(order, state, detail=detail))
+        await signal(order.requester, self.moved(order, state, detail=detail, unproven=unproven))
 
     def forget_release(self) -> None:
-        """A release counts for the hold in which it was given."""
+        """A release counts for one look at the data in the hold in which it was given; a DBA's acceptance likewise."""
         self.released = None
 
     @property
@@ -299,6 +329,7 @@ class GhostStory:
         self.starts = 0
         self.attempts = 0
         self.grants = 0
+        self.bad_moments = 0
         self.verified_at = 0.0
         self.resumed = False
         self.current: GhostRun | None = None
@@ -379,14 +410,14 @@ class GhostStory:
         migration.forget_release()
         self.attempts += 1
         if self.attempts > 1:
-            await migration.wait(self.timing.release_back_off * min(2 ** (self.attempts - 2), 40))
+            await migration.wait(_growing(self.timing.release_back_off, self.attempts - 2))
         watching = self.watching(run, event_number)
         try:
             while not watching.done():
                 if not self.verified_lately and not await self.verify(run, watching):
                     continue
                 migration.stop_if_aborted()
-                await migration.tell(order, MigrationState.HOLDING, detail=self.why_held)
+                await migration.tell(order, MigrationState.HOLDING, detail=self.why_held, unproven=self.is_unproven)
                 await self.wait_for_release(watching)
                 if migration.released is None or not self.verified_lately:
                     continue
@@ -403,6 +434,11 @@ class GhostStory:
         """A comparison ages: the writes after it are not covered (SAFETY §S5)."""
         verification = self.migration.verification
         return verification is not None and workflow.time() - self.verified_at < self.timing.verification_is_fresh_for
+
+    @property
+    def is_unproven(self) -> bool:
+        verification = self.migration.verification
+        return verification is not None and verification.outcome is Comparison.UNPROVEN
 
     @property
     def differs(self) -> bool:
@@ -467,12 +503,20 @@ class GhostStory:
             retry_policy=timing.TRY_AGAIN,
         )
         if verdict.refusal is None and verdict.primary is not None:
-            return migration.released is not None
+            self.bad_moments = 0
+            return migration.released is not None and not migration.must_stop
         if verdict.changed:
             raise Stopped(_words(verdict), changed=True)
-        await migration.tell(self.order, MigrationState.HOLDING, detail=_words(verdict))
-        await migration.wait(self.timing.release_back_off)
+        await self.not_now(_words(verdict))
         return False
+
+    async def not_now(self, why: str) -> None:
+        """Hold on, longer each time; the next try needs a fresh word, for approvals may have changed meanwhile."""
+        migration = self.migration
+        migration.forget_release()
+        await migration.wait(_growing(self.timing.release_back_off, self.bad_moments))
+        self.bad_moments += 1
+        await migration.tell(self.order, MigrationState.HOLDING, detail=why, unproven=self.is_unproven)
 
     async def let_go(self, run: GhostRun) -> bool:
         """Returns whether gh-ost was told. Where it could not be (it lags, its host is away), it holds on; the watch sees what it did."""
@@ -481,6 +525,8 @@ class GhostStory:
         token = hashlib.sha256(f"{self.order.migration_id}/{run.run_id}/{self.grants}".encode()).hexdigest()
         facts = {"by": released.by if released else "", "rows_compared": self._rows(), "attempt": str(self.grants)}
         await migration.audit(self.order, "cut-over released", facts)
+        if migration.released is None or migration.must_stop:
+            return False  # taken back while it was written down
         try:
             await workflow.execute_activity(
                 needs.let_go,
@@ -488,11 +534,10 @@ class GhostStory:
                 task_queue=addresses.runner_control(run.host),
                 start_to_close_timeout=timing.ONE_QUERY,
                 schedule_to_start_timeout=timing.RUNNER_PATIENCE,
-                retry_policy=timing.A_FEW_TIMES,
+                retry_policy=timing.ONCE,
             )
         except ActivityError as trouble:
-            await migration.tell(self.order, MigrationState.HOLDING, detail=f"The release was not taken: {trouble.cause or trouble}")
-            await migration.wait(self.timing.release_back_off)
+            await self.not_now(f"The release was not taken: {trouble.cause or trouble}")
             return False
         migration.forget_release()
         await migration.tell(self.order, MigrationState.RUNNING, detail="cutting over")
@@ -510,19 +555,32 @@ class GhostStory:
         """Stop gh-ost before its swap. True: the swap was faster, so the change is live and the run goes on to be proven."""
         aborted = self.migration.aborted
         reason = aborted.reason if aborted else "the comparison or the primary forbids the swap"
-        stopped: GhostStopped = await workflow.execute_activity(
-            needs.abort_ghost,
-            AbortGhost(run=run, order=self.order, reason=reason, keep=keep),
-            task_queue=addresses.runner_control(run.host),
-            start_to_close_timeout=timing.ONE_LOOK,
-            schedule_to_start_timeout=timing.RUNNER_PATIENCE,
-            retry_policy=timing.TRY_AGAIN,
-        )
+        try:
+            stopped: GhostStopped = await workflow.execute_activity(
+                needs.abort_ghost,
+                AbortGhost(run=run, order=self.order, reason=reason, keep=keep),
+                task_queue=addresses.runner_control(run.host),
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_start_timeout=timing.RUNNER_PATIENCE,
+                retry_policy=timing.TRY_AGAIN,
+            )
+        except ActivityError:
+            stopped = await self.cut_off(run)
         if not stopped.dead:
             raise Stopped(f"gh-ost on {run.host} (pid {run.pid}) could not be stopped: {stopped.detail} Stop it there by hand.")
         if stopped.swapped:
             self.migration.aborted = None
         return stopped.swapped
+
+    async def cut_off(self, run: GhostRun) -> GhostStopped:
+        """Its host does not answer: stop it at the database."""
+        verdict: FenceVerdict = await workflow.execute_activity(
+            needs.fence_at_database,
+            Fence(run=run, order=self.order, primary=self.primary),
+            start_to_close_timeout=timing.ONE_LOOK,
+            retry_policy=timing.TRY_AGAIN,
+        )
+        return GhostStopped(dead=verdict.fenced, swapped=await self.swapped(run), detail=verdict.detail)
 
     async def recover(self, run: GhostRun) -> GhostRun:
         """Fence first (SAFETY §S2): resume only what is proven dead, start clean what is cut off, else a person decides."""
@@ -548,6 +606,11 @@ class GhostStory:
         self.migration.verification = None
         self.resumed = self.resumed or verdict.resumable
         return await self.spawn(resume_on=run.host if verdict.resumable else "")
+
+
+def _growing(first: float, times: int) -> float:
+    """Seconds: twice as long each time, up to ten minutes, so that a long wait does not fill a history."""
+    return min(first * float(2 ** min(times, 20)), 600.0)
 
 
 def _words(verdict: PreflightVerdict) -> str:

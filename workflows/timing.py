@@ -26,10 +26,16 @@ A_FEW_TIMES: Final = RetryPolicy(
 QUEUE_PATIENCE: Final = timedelta(seconds=1)
 """How long a queue waits for a table's workflow that it did not start to close, before it asks again."""
 
+LOOK_AFTER: Final = timedelta(minutes=15)
+"""How often a queue asks whether what it has running still runs, where no word of its end could reach it."""
+
+ONCE: Final = RetryPolicy(maximum_attempts=1)
+"""A release: a second attempt takes a second look."""
+
 ONE_LOOK: Final = timedelta(minutes=2)
 """One attempt at reading or writing GitHub (a snapshot is a dozen requests of ten seconds at most)."""
 
-GITHUB_PATIENCE: Final = timedelta(hours=2)
+GITHUB_PATIENCE: Final = timedelta(minutes=5)
 """How long a publication is retried before the loop looks again with fresh eyes."""
 
 ONE_PLAN: Final = timedelta(minutes=10)

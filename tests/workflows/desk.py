@@ -74,7 +74,7 @@ from workflows.pull_request import PullRequest
 from workflows.registry import Registry
 from workflows.rules.approvals import Members, Review, ReviewState
 from workflows.rules.checks import CheckState
-from workflows.rules.names import DatabaseRow, Fingerprint, HeadSha, Login, PlanDigest, PullRequestRef, Target
+from workflows.rules.names import DatabaseRow, Fingerprint, HeadSha, Login, PullRequestRef, Target
 from workflows.rules.plan import ChangeKind, DatabasePlan, Directory, Enrolment, PlannedMigration, Strategy
 from workflows.story import Story
 from workflows.sweep import Sweep
@@ -129,6 +129,7 @@ class Desk:
     client: Client
     ref: PullRequestRef = field(default_factory=lambda: PullRequestRef("acme", "shop", 1))
     head_sha: HeadSha = FIRST
+    base_ref: str = "main"
     base_sha: str = "0" * 40
     state: str = "open"
     labels: set[str] = field(default_factory=set)
@@ -164,8 +165,12 @@ class Desk:
     cut_over_failures: int = 0
     hand_plans: dict[str, tuple[PlannedMigration, ...]] = field(default_factory=dict)
 
+    planning: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: plans take for ever."""
+
     def __post_init__(self) -> None:
         self.copying.set()
+        self.planning.set()
         if self.enrolment is None:
             self.enrolment = Enrolment(
                 repository=self.ref.repository,
@@ -249,8 +254,6 @@ class Desk:
             while not any(run.state is state for run in await self.runs_of(handle)):
                 await asyncio.sleep(0.02)
 
-    any_digest = PlanDigest("d" * 64)
-
     async def _what_runs(self) -> str:
         lines = []
         async for one in self.client.list_workflows("ExecutionStatus = 'Running'"):
@@ -282,7 +285,7 @@ class Desk:
             title="Add a note",
             author=AUTHOR,
             head_sha=self.head_sha,
-            base_ref="main",
+            base_ref=self.base_ref,
             base_sha=self.base_sha,
             now=self.now(),
             labels=tuple(sorted(self.labels)),
@@ -348,6 +351,7 @@ class Desk:
 
     @activity.defn
     async def plan_database(self, ask: PlanDatabase) -> DatabasePlan:
+        await self.planning.wait()
         planned = self.plan.get((ask.head_sha, ask.directory.row.environment), ())
         left = tuple(one for one in planned if one.target not in self.live)
         return DatabasePlan(row=ask.directory.row, migrations=left)

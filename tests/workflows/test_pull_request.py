@@ -2,12 +2,12 @@
 
 from tests.workflows.desk import AUTHOR, DBA, FIRST, OWNER, SECOND, STRANGER, Desk, migration
 from workflows import addresses
-from workflows.messages import Announcement, PreflightVerdict, PrimaryIdentity
+from workflows.messages import Announcement, Comparison, PreflightVerdict, PrimaryIdentity
 from workflows.pull_request import PullRequest
 from workflows.rules.approvals import ReviewState
 from workflows.rules.checks import CheckState
 from workflows.rules.names import Labels
-from workflows.rules.plan import Refusal, Risk
+from workflows.rules.plan import ChangeKind, Refusal, Risk, Strategy
 
 LABELS = Labels()
 
@@ -209,6 +209,7 @@ async def test_commits_after_queueing_do_not_disturb_the_run_and_the_new_head_st
     await desk.wake("pull_request.synchronize")
     await desk.until(lambda: LABELS.late_commits in desk.labels)
     assert CheckState.SUCCESS is not desk.current(head=SECOND)
+    assert CheckState.ACTION_REQUIRED is desk.current(head=FIRST), "nobody is in progress any more on a head that was left behind"
     desk.copying.set()
     await desk.until(lambda: len(desk.live) == 2)
     await desk.until(lambda: desk.current(head=SECOND) is CheckState.SUCCESS)
@@ -241,3 +242,112 @@ async def test_a_failed_cut_over_attempt_holds_again_and_is_released_again(desk:
 
 def desk_primary() -> PrimaryIdentity:
     return PrimaryIdentity(address="127.0.0.1:1", server_uuid="u")
+
+
+async def test_closing_never_releases_a_held_cut_over(desk: Desk) -> None:
+    desk.copying.clear()
+    await approved_by_both(desk)
+    await desk.until(lambda: len(desk.spawned) == 1)
+    desk.state = "closed"
+    desk.copying.set()  # the copy ends just as somebody closes
+    await desk.wake("pull_request.closed")
+    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    assert "closed" in await handle.result()
+    assert set() == desk.live
+
+
+async def test_a_word_does_not_outlive_the_approval_it_stood_for(desk: Desk) -> None:
+    busy = PreflightVerdict(refusal=Refusal(code="busy", what="A transaction is open.", next="Wait."), retry=True)
+    moments = [busy]
+    desk.release_answer = lambda ask: moments[0] if moments else PreflightVerdict(primary=ask.primary)
+    await approved_by_both(desk)
+    await desk.until(lambda: "A transaction is open" in str(desk.comments[-1].view.runs))
+    desk.approve(DBA, state=ReviewState.CHANGES_REQUESTED)
+    looks = desk.looks
+    await desk.wake()
+    await desk.until(lambda: desk.looks > looks and Announcement.HELD in [one.announcement for one in desk.said])
+    moments.clear()
+    asked = desk.looks
+    await desk.wake()
+    await desk.until(lambda: desk.looks > asked)
+    assert set() == desk.live
+    desk.approve(DBA)
+    await desk.wake()
+    await desk.until_stage("complete")
+
+
+async def test_what_waits_in_the_queue_does_not_begin_when_an_approval_is_withdrawn(desk: Desk) -> None:
+    create = migration(kind=ChangeKind.DROP_TABLE, strategy=Strategy.DIRECT, table="carts", statement="DROP TABLE `carts`", position=1)
+    desk.plan = {(FIRST, "staging"): (migration(), create)}
+    desk.copying.clear()
+    await approved_by_both(desk)
+    await desk.until(lambda: len(desk.spawned) == 1)
+    desk.comment(DBA, "abort")
+    desk.approve(OWNER, state=ReviewState.CHANGES_REQUESTED)
+    await desk.wake()
+    await desk.until_stage("failed")
+    assert set() == desk.live
+
+
+async def test_a_base_changed_while_it_runs_lets_nothing_swap(desk: Desk) -> None:
+    desk.copying.clear()
+    await approved_by_both(desk)
+    await desk.until(lambda: len(desk.spawned) == 1)
+    desk.base_ref = "elsewhere"
+    desk.copying.set()
+    await desk.wake("pull_request.edited")
+    await desk.until_stage("holding-cut-over")
+    await desk.until(lambda: Announcement.HELD in [one.announcement for one in desk.said])
+    assert set() == desk.live
+
+
+async def test_an_unproven_comparison_is_swapped_only_on_a_dbas_own_word(desk: Desk) -> None:
+    desk.verification = Comparison.UNPROVEN
+    desk.plan = {(FIRST, "staging"): (migration(),)}
+    await approved_by_both(desk)
+    await desk.until(lambda: "could not prove every row" in str(desk.comments[-1].view.runs))
+    await desk.wake()
+    assert set() == desk.live
+    desk.comment(DBA, "cut-over")
+    await desk.wake()
+    await desk.until_stage("complete")
+
+
+async def test_a_pull_request_closed_and_reopened_asks_for_everything_again(desk: Desk) -> None:
+    desk.copying.clear()
+    await approved_by_both(desk)
+    await desk.until(lambda: len(desk.spawned) == 1)
+    desk.state = "closed"
+    await desk.wake("pull_request.closed")
+    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    assert "closed" in await handle.result()
+    desk.state = "open"
+    desk.copying.set()
+    await desk.wake("pull_request.reopened")
+    await desk.until_stage("awaiting-owner")
+    desk.approve(OWNER)
+    desk.approve(DBA)
+    await desk.wake()
+    await desk.until_stage("complete")
+    assert 2 == len({one.order.migration_id for one in desk.spawned if one.order.migration.target.environment == "staging"})
+
+
+async def test_a_push_while_planning_leaves_nothing_in_progress_on_the_old_head(desk: Desk) -> None:
+    desk.planning.clear()
+    await desk.wake()
+    await desk.until(lambda: desk.current() is CheckState.IN_PROGRESS)
+    desk.push(SECOND, migration())
+    desk.planning.set()
+    await desk.wake("pull_request.synchronize")
+    await desk.until(lambda: desk.current(head=SECOND) is CheckState.ACTION_REQUIRED)
+    for name in ("SchemaBot", "SchemaBot: staging/mysql/orders", "SchemaBot: production/mysql/orders"):
+        assert CheckState.IN_PROGRESS is not desk.current(name, head=FIRST)
+
+
+async def test_a_merged_pull_request_without_schema_changes_is_left_alone(desk: Desk) -> None:
+    desk.plan = {}
+    desk.state = "merged"
+    await desk.wake("pull_request.closed")
+    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    assert "merged" in await handle.result()
+    assert [] == desk.checks

@@ -3,7 +3,7 @@
 from tests.workflows.desk import Desk, migration
 from workflows import addresses
 from workflows.messages import Abort, Comparison, GhostEvent, PreflightVerdict, PrimaryIdentity, Release
-from workflows.rules.names import MigrationId
+from workflows.rules.names import MigrationId, PlanDigest
 from workflows.rules.plan import Refusal
 from workflows.rules.stages import MigrationState
 from workflows.table_migration import TableMigration
@@ -22,19 +22,23 @@ async def test_a_copy_that_differs_is_never_swapped_and_both_tables_are_kept(des
     assert set() == desk.live
 
 
-async def test_an_unproven_comparison_waits_for_somebody_who_accepts_it(desk: Desk) -> None:
+async def test_an_unproven_comparison_by_hand_stops_before_the_swap(desk: Desk) -> None:
     desk.verification = Comparison.UNPROVEN
+    result = await (await desk.by_hand(migration()).start("one")).result()
+    assert "failed" == result.outcome
+    assert "could not prove every row" in result.text
+    assert set() == desk.live
+
+
+async def test_a_word_for_another_plan_lets_nothing_go(desk: Desk) -> None:
+    desk.release_answer = lambda _: refused(retry=True)
     handle = await desk.by_hand(migration()).start("one")
     await desk.until_run(handle, MigrationState.HOLDING)
-    assert set() == desk.live
-    runs = await desk.runs_of(handle)
-    name = runs[0].migration_id
-    swap = desk.client.get_workflow_handle(addresses.table_migration(runs[0].migration.target))
-    await swap.signal(TableMigration.hear, Release(name, digest=desk.any_digest))  # an ordinary word is not enough
+    run = (await desk.runs_of(handle))[0]
+    swap = desk.client.get_workflow_handle(addresses.table_migration(run.migration.target))
+    await swap.signal(TableMigration.hear, Release(run.migration_id, digest=PlanDigest("0" * 64), accept_unproven=True))
     await swap.query(TableMigration.standing)
     assert set() == desk.live
-    await swap.signal(TableMigration.hear, Release(name, digest=desk.any_digest, by="dirk", accept_unproven=True))
-    assert "complete" == (await handle.result()).outcome
 
 
 async def test_a_bad_moment_is_waited_out(desk: Desk) -> None:

@@ -122,12 +122,12 @@ def _stage_of_campaign(facts: Facts) -> Stage | None:
         if states_started(facts.campaign):
             return Stage.RUNNING
         return Stage.QUEUED
-    if facts.state == "open" and (facts.proof_failed or MigrationState.FAILED in states or MigrationState.CANCELLED in states):
-        return Stage.FAILED
+    if facts.proof_failed or MigrationState.FAILED in states or MigrationState.CANCELLED in states:
+        return Stage.FAILED if facts.state == "open" else None
     if facts.proving:
         return Stage.PROVING
     if facts.waiting_for_manual:
-        return Stage.AWAITING_MANUAL
+        return Stage.AWAITING_MANUAL if facts.state == "open" else None
     if MigrationState.PROPOSED in states and facts.state != "closed":
         return Stage.QUEUED
     return None
