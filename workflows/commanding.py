@@ -101,13 +101,14 @@ def _allow_unsafe(story: Story, given: CommandGiven, command: AllowUnsafe) -> Ve
 
 
 def _acknowledge_drift(story: Story, given: CommandGiven) -> Verdict:
-    drift = story.drift_digest
     if (unseen := _not_shown_yet(story, given)) is not None:
         return False, unseen
-    if not drift:
+    if not story.drift_digest:
         return False, "The live tables do not differ from the base branch; there is nothing to acknowledge."
-    story.drift_acknowledged[drift] = given.actor
-    return True, f"The drift shown is acknowledged by {given.actor}."
+    if story.drift_digest in story.drift_acknowledged:
+        return True, f"The drift shown was acknowledged by {story.drift_acknowledged[story.drift_digest]} already."
+    story.acknowledge_drift(given.actor)
+    return True, f"The drift shown is acknowledged by {given.actor}: it stays, and the plan is made again around it."
 
 
 def _approve_autorun(story: Story, given: CommandGiven) -> Verdict:

@@ -23,7 +23,7 @@ from workflows.rules.names import (
     PullRequestRef,
     Target,
 )
-from workflows.rules.plan import DatabasePlan, Enrolment, PlannedMigration, Refusal
+from workflows.rules.plan import DatabasePlan, Drift, Enrolment, PlannedMigration, Refusal
 from workflows.rules.stages import MigrationState as MigrationState
 from workflows.rules.stages import Stage as Stage
 
@@ -206,7 +206,8 @@ class Changes:
 class PlanDatabase:
     """Plan one expected row: live → desired on every shard of its cluster.
 
-    completed: the pull request's own completed migrations (their live effect is not drift).
+    completed: the pull request's own completed migrations (their live effect is not drift). acknowledged: drift that a DBA has accepted,
+    so that it stays.
     """
 
     ref: PullRequestRef
@@ -215,6 +216,7 @@ class PlanDatabase:
     directory: ChangedDirectory
     enrolment: Enrolment
     completed: tuple[Target, ...] = ()
+    acknowledged: tuple[Drift, ...] = ()
 
 
 # ── What is published ───────────────────────────────────────────────────────────────────────────────────────────────

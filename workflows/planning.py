@@ -105,6 +105,7 @@ class Planning:
             directory=directory,
             enrolment=enrolment,
             completed=self.story.completed_targets,
+            acknowledged=tuple(self.story.drift_kept),
         )
         try:
             return await workflow.execute_activity(

@@ -20,7 +20,7 @@ from workflows.rules import approvals, checks, stages
 from workflows.rules.approvals import Approvals, Publication
 from workflows.rules.checks import CheckRun, CheckState, RowState
 from workflows.rules.names import DatabaseRow, HeadSha, Login, MigrationId, PlanDigest, PullRequestRef, Target
-from workflows.rules.plan import DatabasePlan, Enrolment, PlannedMigration, Strategy, digest_of
+from workflows.rules.plan import DatabasePlan, Drift, Enrolment, PlannedMigration, Strategy, digest_of
 from workflows.rules.stages import MigrationState, Stage
 from workflows.timing import Timing
 
@@ -140,6 +140,7 @@ class Story:
     earlier_publications: list[Publication] = field(default_factory=list)
     unsafe_allowed: dict[str, str] = field(default_factory=dict)
     drift_acknowledged: dict[str, str] = field(default_factory=dict)
+    drift_kept: list[Drift] = field(default_factory=list)
     autorun_approved: dict[str, str] = field(default_factory=dict)
     changed_since_approval: list[str] = field(default_factory=list)
     # running
@@ -249,6 +250,14 @@ class Story:
     def plan_again(self) -> None:
         """Somebody asked for a new plan of the same commits."""
         self.plan_generation += 1
+
+    def acknowledge_drift(self, by: Login) -> None:
+        """What is shown now is accepted and stays: the plan is made again around it."""
+        self.drift_acknowledged[self.drift_digest] = by
+        shown = [one for plan in self.plans.values() for one in plan.unexplained_drift]
+        places = {one.target for one in shown}
+        self.drift_kept = [*(one for one in self.drift_kept if one.target not in places), *shown]
+        self.plan_again()
 
     # ── Approvals ──
 

@@ -1,7 +1,7 @@
 """What the workspace says about one shard: the proven statements, and where live and the base branch disagree."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
@@ -9,6 +9,7 @@ import pymysql.err
 
 from activities.mysql.connect import READING_MODE, quoted
 from activities.mysql.definitions import alike
+from activities.mysql.discovery import Shard
 from activities.mysql.introspect import about_auto_increment, definition_hash
 from activities.mysql.live import LiveShard
 from activities.mysql.predicates import error_number, error_text, is_connection_lost, is_interrupted
@@ -52,11 +53,14 @@ class Wanted:
         return frozenset(table for table, create in self.files.items() if about_auto_increment(create))
 
     def target(self, live: LiveShard, table: str) -> Target:
+        return self.target_on(live.shard, table)
+
+    def target_on(self, shard: Shard, table: str) -> Target:
         return Target(
             environment=self.row.environment,
             database=self.row.database,
             cluster=self.cluster,
-            shard=live.shard.name,
+            shard=shard.name,
             schema=self.schema,
             table=table,
         )
@@ -74,13 +78,16 @@ class Drifted:
 @dataclass(frozen=True)
 class Answer:
     """instant: statements that MySQL takes with ALGORITHM=INSTANT on an empty copy. ghosts: by statement, what became of it on a table
-    made as gh-ost makes its own. done: tables that are as desired already."""
+    made as gh-ost makes its own. done: tables that are as desired already. undone: tables whose known drift cannot stay beside the change,
+    so that the change undoes it.
+    """
 
     change: Change
     drifted: tuple[Drifted, ...] = ()
     instant: frozenset[str] = frozenset()
     ghosts: Mapping[str, "Ghost"] = field(default_factory=dict)
     done: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
 
     def expected(self, step: Step, strategy: Strategy) -> str:
         """The hash that the live table must have afterwards, "" where it must be gone."""
@@ -110,10 +117,13 @@ class Asker:
 
     # ── A pull request ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def about_files(self, applied: Sequence[Applied], own: str, completed: frozenset[str]) -> Answer | Refusal:
-        """live → desired, and base → live on the same tables.
+    async def about_files(
+        self, applied: Sequence[Applied], own: str, completed: frozenset[str], acknowledged: Mapping[str, str]
+    ) -> Answer | Refusal:
+        """live → desired, and base → live on the same tables. What is live of others' doing stays: nobody asked to undo it.
 
         applied: live and not merged, oldest first. own: this pull request ("owner/repo#N"); completed: tables it has migrated already.
+        acknowledged: by table, the drift that a DBA has accepted.
         """
         now = Side(live={**self._live.related, **self._now})
         desired = Side(live=self._live.related, files=self._wanted.files, names=self._wanted.names)
@@ -124,7 +134,31 @@ class Asker:
         drifted = await self._drift(applied, own, touched - completed)
         if isinstance(drifted, Refusal):
             return drifted
-        return Answer(change, drifted, await self._instant(change), await self._ghosts(change), await self._done(touched))
+        known = [one for one in drifted if one.by or acknowledged.get(one.table) == one.statement]
+        known += [Drifted(table, acknowledged[table]) for table in sorted(touched & completed & acknowledged.keys())]
+        kept = await self._keeping(now, desired, known) if known else (change, ())
+        if isinstance(kept, Refusal):
+            return kept
+        change, undone = kept
+        still = {step.table for step in change.steps}
+        return Answer(change, drifted, await self._instant(change), await self._ghosts(change), await self._done(still), undone)
+
+    async def _keeping(self, now: Side, desired: Side, known: Sequence[Drifted]) -> tuple[Change, tuple[str, ...]] | Refusal:
+        """The change that leaves this drift in place, and the tables where that cannot be: the files want something else there."""
+        wanted = dict(self._wanted.files)
+        before = await self._definitions(wanted)
+        if isinstance(before, Refusal):
+            return before
+        kept, undone = dict(before), list[str]()
+        for table in dict.fromkeys(one.table for one in known if one.table in before and one.table in self._now):
+            statements = [statement for one in known if one.table == table for statement in _single(one.statement)]
+            after = await self._definitions(wanted, statements)
+            if isinstance(after, Refusal) or table not in after or alike(after[table], before[table]):
+                undone.append(table)
+            else:
+                kept[table] = after[table]
+        change = await self._finder.between(now, replace(desired, live={**desired.live, **kept}, files={}))
+        return change if isinstance(change, Refusal) else (change, tuple(undone))
 
     async def _drift(self, applied: Sequence[Applied], own: str, tables: set[str]) -> tuple[Drifted, ...] | Refusal:
         """Only on tables that would be touched: where live is as desired, nothing is left to disagree about."""
@@ -247,6 +281,13 @@ class Asker:
         instant = await self._finder.accepts(now, step.statement) if _says_instant(step.statement) else False
         change = Change((step,), *shapes, new)
         return Answer(change, instant=frozenset({step.statement} if instant else ()), ghosts=await self._ghosts(change))
+
+
+def _single(statements: str) -> list[str]:
+    """The ALTERs of a drift, one by one; a drift of another kind cannot be kept."""
+    ends = [token.start for token in tokens_of(statements) if token.is_symbol(";")]
+    found = [statements[start:end].strip(" \n;") for start, end in pairwise([0, *ends, len(statements)])]
+    return [one for one in found if one.upper().startswith("ALTER TABLE")]
 
 
 def _says_instant(statement: str) -> bool:

@@ -110,13 +110,21 @@ class PlanActivities:
             )
             for shard in cluster.shards
         }
+        acknowledged = {
+            shard.name: {
+                one.target.table: one.statement for one in ask.acknowledged if one.target == wanted.target_on(shard, one.target.table)
+            }
+            for shard in cluster.shards
+        }
 
         async def about(asker: Asker, live: LiveShard) -> Answer | Refusal:
-            return await asker.about_files(applied[live.shard.name], str(ask.ref), completed[live.shard.name])
+            name = live.shard.name
+            return await asker.about_files(applied[name], str(ask.ref), completed[name], acknowledged[name])
 
         def likeness(live: LiveShard) -> Hashable:
             history = tuple(replace(one, target=replace(one.target, shard="")) for one in applied[live.shard.name])
-            return live.likeness(exactly=wanted.exactly), history, completed[live.shard.name]
+            accepted = tuple(sorted(acknowledged[live.shard.name].items()))
+            return live.likeness(exactly=wanted.exactly), history, completed[live.shard.name], accepted
 
         planned = await self._worked_out(wanted, shards, about, likeness)
         drift = [Drift(wanted.target(one.live, it.table), it.statement, it.by) for one in planned for it in one.answer.drifted]
@@ -348,6 +356,10 @@ def _notes_on_shards(planned: Sequence[_Planned]) -> tuple[str, ...]:
         where = [one.live.shard.name for one in planned if table in one.answer.done]
         everywhere = len(where) == len(planned)
         notes.append(f"`{table}` is as the file says already{'' if everywhere else ' on shard ' + ', '.join(where)}: nothing to run there.")
+    notes += [
+        f"What others did to the live `{table}` cannot all stay beside this change: see what its statement undoes."
+        for table in dict.fromkeys(table for one in planned for table in one.answer.undone)
+    ]
     if len(planned) > 1:
         for table in planned[0].wanted.mine:
             notes += _unlike(table, planned)

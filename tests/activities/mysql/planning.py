@@ -15,7 +15,7 @@ from embedded.tools import Tools
 from tests.activities.mysql.house import settings_for
 from workflows.messages import Applied, ChangedDirectory, Changes, PlanDatabase, PlanStatement
 from workflows.rules.names import DatabaseRow, HeadSha, PullRequestRef, Target
-from workflows.rules.plan import DatabasePlan, Directory, Enrolment, PlanOptions
+from workflows.rules.plan import DatabasePlan, Directory, Drift, Enrolment, PlanOptions
 
 REF = PullRequestRef("acme", "shop", 7)
 PATH = "schemas/orders"
@@ -59,6 +59,7 @@ class Planner:
         *,
         environment: str = "staging",
         completed: Sequence[Target] = (),
+        acknowledged: Sequence[Drift] = (),
         allow_instant: bool = False,
         options: str = "",
         tables: Sequence[str] | None = None,
@@ -75,7 +76,8 @@ class Planner:
             options=PlanOptions(allow_instant=allow_instant),
         )
         directory = ChangedDirectory(row, PATH, mine)
-        ask = PlanDatabase(REF, HeadSha("a" * 40), Changes("b" * 40, "c" * 40, (directory,)), directory, enrolment, tuple(completed))
+        changes = Changes("b" * 40, "c" * 40, (directory,))
+        ask = PlanDatabase(REF, HeadSha("a" * 40), changes, directory, enrolment, tuple(completed), tuple(acknowledged))
         return await self.activities(files).plan_database(ask)
 
     async def by_hand(self, statement: str, *, cluster: str = "staging", shards: Sequence[str] = ()) -> DatabasePlan:
