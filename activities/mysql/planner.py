@@ -11,7 +11,7 @@ from temporalio import activity
 
 from activities.errors import NeedsHuman, TryAgain
 from activities.mysql.answers import INSTANT, Answer, Asker, Wanted
-from activities.mysql.connect import Connection, mysql_errors, open_connection
+from activities.mysql.connect import mysql_errors, open_connection
 from activities.mysql.discovery import ACTIVE, Cluster, Discovery, Shard
 from activities.mysql.introspect import LiveTable, fingerprint_of
 from activities.mysql.judge import Judgement, ask_rows, judge_alter, judge_create, judge_drop, same_shape, table_rename
@@ -243,12 +243,26 @@ class PlanActivities:
         if not steps:
             return []
         _refuse_referenced(planned)
-        address = planned.live.shard.replica or planned.live.shard.primary  # looking for rows may cost: not where writes go
-        async with await open_connection(address, self._settings.mysql.read, self._settings.mysql) as connection:
-            with mysql_errors(address, f"looking at the rows of {planned.wanted.schema}"):
-                migrations = [await _migration(planned, step, position, connection) for position, step in enumerate(steps)]
+        judgements = [_judged(planned.answer.change, step, _live_table(planned.live, step.table)) for step in steps]
+        confirmed = await self._confirmed(planned, judgements)
+        migrations = [
+            _migration(planned, step, position, (*judged.risks, *found))
+            for position, (step, judged, found) in enumerate(zip(steps, judgements, confirmed, strict=True))
+        ]
         _refuse_in_steps(migrations)
         return migrations
+
+    async def _confirmed(self, planned: _Planned, judgements: Sequence[Judgement]) -> list[tuple[Risk, ...]]:
+        """For each step, the risks that the live rows confirm. Asked where writes do not go, for looking may cost."""
+        if not any(judged.questions for judged in judgements):
+            return [() for _ in judgements]
+        address = planned.live.shard.replica or planned.live.shard.primary
+        schema, steps = planned.wanted.schema, planned.answer.change.steps
+        async with await open_connection(address, self._settings.mysql.read, self._settings.mysql) as connection:
+            with mysql_errors(address, f"looking at the rows of {schema}"):
+                return [
+                    await ask_rows(connection, schema, step.table, judged.questions) for step, judged in zip(steps, judgements, strict=True)
+                ]
 
 
 async def _answered(row: DatabaseRow, planning: Awaitable[DatabasePlan]) -> DatabasePlan:
@@ -266,17 +280,13 @@ async def _answered(row: DatabaseRow, planning: Awaitable[DatabasePlan]) -> Data
     return plan if size <= PLAN_LIMIT else DatabasePlan(row=row, refusal=_too_large(size))
 
 
-async def _migration(planned: _Planned, step: Step, position: int, connection: Connection) -> PlannedMigration:
+def _migration(planned: _Planned, step: Step, position: int, risks: tuple[Risk, ...]) -> PlannedMigration:
     wanted, live, answer = planned.wanted, planned.live, planned.answer
     table = _live_table(live, step.table)
     choice = _choice(planned, step, table)
     statement = step.statement
     if choice.strategy is Strategy.INSTANT and not planned.keep_statement:
         statement += INSTANT
-    judgement = _judged(answer.change, step, table)
-    risks = judgement.risks
-    if judgement.questions and table is not None:
-        risks = (*risks, *await ask_rows(connection, wanted.schema, table.table, judgement.questions))
     rows, size = (table.rows, table.bytes) if table is not None else (0, 0)
     seconds = seconds_of(choice.strategy, rows, size)
     return PlannedMigration(

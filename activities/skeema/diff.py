@@ -49,7 +49,10 @@ _WRAPPER: Final = "skeebot {TYPE} {CLASS} {NAME} {DDL}"
 """Printed, never run: the whole statement as one shell word, so that nothing has to be split at semicolons."""
 
 _KINDS: Final = {"CREATE": ChangeKind.CREATE_TABLE, "ALTER": ChangeKind.ALTER_TABLE, "DROP": ChangeKind.DROP_TABLE}
-_HARMLESS: Final = ("Option --my-cnf is deprecated",)
+_HARMLESS: Final = re.compile(
+    r"Option --my-cnf is deprecated|Database server \S+ flavor .* is (deprecated in|newer than) this release of Skeema"
+)
+"""What skeema thinks of a server's version is no reason to stop: MySQL proves every statement anyway."""
 _LOG_LINE: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[(\w+)\]\s+(.*)$")
 
 
@@ -131,7 +134,7 @@ class Skeema:
 
 def read_answer(code: int | None, out: str, err: str, *, hide: tuple[str, ...] = ()) -> tuple[Proposal, ...] | Refusal:
     """What skeema's output means. hide: names that mean nothing to people and are cut from reasons."""
-    complaints = [text for level, text in _log(err) if level != "INFO" and not text.startswith(_HARMLESS)]
+    complaints = [text for level, text in _log(err) if level != "INFO" and not _HARMLESS.match(text)]
     if complaints or code not in {0, 1}:
         said = "\n".join(complaints) or f"It ended with exit code {code}."
         for name in hide:

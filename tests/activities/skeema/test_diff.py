@@ -41,6 +41,11 @@ def test_every_warning_is_a_refusal(line: str) -> None:
     assert line.partition("]")[2].strip().partition(" for /")[0] in answer.what
 
 
+def test_what_skeema_thinks_of_the_servers_version_is_no_refusal() -> None:
+    said = "[WARN]  Database server 127.0.0.1:1 flavor MySQL 9.9 is newer than this release of Skeema. To ensure correct behavior, upgrade."
+    assert () == read_answer(0, "", f"2026-11-22 05:54:58 {said}\n")
+
+
 def test_an_exit_code_of_failure_is_a_refusal_even_without_a_word() -> None:
     answer = read_answer(2, "", "")
     assert isinstance(answer, Refusal)
