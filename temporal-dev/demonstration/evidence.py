@@ -1,26 +1,19 @@
 """Gathers what the proofs look at, from GitHub, MySQL and skeebot's records, when the story is over."""
 
-import multiprocessing
 import re
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, Final
-
-import pymysql
-from pymysql.cursors import DictCursor
+from typing import Final
 
 from activities.ghost.directory import run_directories
 from demonstration import proofs
 from demonstration.acme import REPOSITORY, schema_files
 from demonstration.feed import read_audit
+from demonstration.ledgers import compared
 from demonstration.proofs import CheckSeen, Proof
 from demonstration.script import Script
 from demonstration.stage import Theatre
-from embedded.grants import APPLICATION
 from embedded.mysql import SAMPLE_SCHEMAS, MySQLServer, wait_for_replica
-from embedded.seed import Ledger, Reconciliation, Writer, reconcile
 from tests.fakes.github.objects import CheckRun
 
 LONGEST_WAIT_SECONDS: Final = 10.0
@@ -61,38 +54,14 @@ def _check_seen(run: CheckRun) -> CheckSeen:
 
 
 def _rows(theatre: Theatre) -> Iterator[Proof]:
-    """Every primary against its own writer's ledger, each in a process of its own: comparing a row is all Python."""
+    """Every primary against its own writer's ledger, and the replica against its primary."""
     theatre.screen.wait_for("every row to be compared with the writers' ledgers")
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as lanes:
-        reports = [lanes.submit(_reconcile, _Account.of(writer)) for writer in theatre.writers.values()]
-        for place, report in zip(theatre.writers, reports, strict=True):
-            yield proofs.rows_are_what_was_written(place, report.result(), at_least=theatre.orders)
+    for place, report in zip(theatre.writers, compared(theatre.writers.values()), strict=True):
+        yield proofs.rows_are_what_was_written(place, report, at_least=theatre.orders)
     theatre.screen.wait_for("")
     mysql = theatre.stack.mysql
     wait_for_replica(mysql.production_a, mysql.production_a_replica)
     yield proofs.replica_agrees("production/a", _checksums(mysql.production_a), _checksums(mysql.production_a_replica))
-
-
-@dataclass(frozen=True)
-class _Account:
-    """What another process needs to read the writer's table and to know what it must find."""
-
-    ledger: Ledger
-    schema: str
-    table: str
-    writes: Mapping[str, int]
-    connection: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, writer: Writer) -> "_Account":
-        server, user = writer.server, APPLICATION.user
-        connection = {"host": server.host, "port": server.port, "user": user, "password": server.passwords[user]}
-        return cls(writer.settle(), writer.schema, writer.table, dict(writer.writes), connection)
-
-
-def _reconcile(account: _Account) -> Reconciliation:
-    with pymysql.connect(cursorclass=DictCursor, charset="utf8mb4", **account.connection) as connection:
-        return reconcile(account.ledger, connection, schema=account.schema, table=account.table, writes=account.writes)
 
 
 def _checksums(server: MySQLServer) -> dict[str, int]:

@@ -48,7 +48,7 @@ class Screen:
             get_renderable=self._bottom,
             console=self.console,
             transient=True,
-            refresh_per_second=8,
+            refresh_per_second=5,
             redirect_stdout=False,
             redirect_stderr=False,
         )

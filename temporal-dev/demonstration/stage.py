@@ -37,7 +37,7 @@ TICK_SECONDS = 0.2
 VIEW_SECONDS = 0.5
 PROGRESS_SECONDS = 1.0
 """Between two questions to Temporal: the machine has other things to do."""
-WRITES_PER_SECOND = 40.0
+WRITES_PER_SECOND = 25.0
 
 
 STUCK = "Failed activation on workflow"
