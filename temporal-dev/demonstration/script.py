@@ -165,7 +165,7 @@ class Script:
         theatre = self.theatre
         ending = asyncio.ensure_future(theatre.workflow.result())
         try:
-            await theatre.until("the workflow to end", ending.done, seconds=REACTION_SECONDS)
+            await theatre.until("the workflow to end", lambda: ending.done() and theatre.stage is Stage.MERGED, seconds=REACTION_SECONDS)
         finally:
             ending.cancel()
         self.result = await ending
