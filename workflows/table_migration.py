@@ -4,6 +4,7 @@ The schema is the truth: exit codes and events are hints, what the table looks l
 and released here after the data was looked at, on the requester's word that the approvals still hold.
 """
 
+import contextlib
 import hashlib
 import itertools
 from dataclasses import dataclass, field, replace
@@ -428,6 +429,8 @@ class GhostStory:
                 raise
         finally:
             watching.cancel()
+            with contextlib.suppress(ActivityError):  # cancelled on purpose; what it saw, the next watch sees again
+                await watching
 
     @property
     def verified_lately(self) -> bool:

@@ -226,7 +226,9 @@ def _refusals(view: PullRequestView) -> str:
 
 
 def _notes(view: PullRequestView) -> str:
-    lines = [f"{code(_name(plan.row))}: {words.sentence(note)}" for plan in view.plans for note in plan.notes]
+    ran = {_row_of(run.migration) for run in words.current(view.runs) if run.state is MigrationState.COMPLETE}
+    told = [plan for plan in view.plans if plan.row not in ran]  # what ran says so in the table
+    lines = [f"{code(_name(plan.row))}: {words.sentence(note)}" for plan in told for note in plan.notes]
     return _paragraphs(["**Notes**", _list(lines)]) if lines else ""
 
 
@@ -307,7 +309,7 @@ def _statement(group: Sequence[PlannedMigration]) -> str:
     estimates = [
         f"about {rows:,} rows" if rows else "",
         words.data_size(data) if data else "",
-        f"about {words.duration(seconds)}" if seconds else "",
+        f"{'about ' if seconds >= 1 else ''}{words.duration(seconds)}" if seconds else "",
     ]
     estimate = ", ".join(part for part in estimates if part)
     dependents = sorted({name for one in group for name in one.dependents})
@@ -515,7 +517,7 @@ def _said(ask: Say) -> list[str]:
             return [
                 "Approvals given until now no longer count. Please review the plan as it is now, and approve again.",
                 text,
-                _changed(view),
+                "" if text else _changed(view),
             ]
         case Announcement.COMMAND_REFUSED:
             return [_to_whom(ask) + (text or "That command was not carried out.")]
