@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 from workflows import addresses, timing
 from workflows.messages import CancelOrder, ChangeMerged, Enqueue, Hold, MigrationRun, OrderRef, QueueEntry, Release
 from workflows.needs import enqueue as enqueue_activity
+from workflows.rules.plan import Strategy
 from workflows.rules.stages import MigrationState
 from workflows.story import Campaign, Story
 
@@ -41,13 +42,15 @@ def entry_of(run: MigrationRun, *, requester: str) -> QueueEntry:
     )
 
 
-async def give_word(campaign: Campaign, *, accept_unproven_by: str = "") -> None:
+async def give_word(campaign: Campaign, *, held: bool = False, accept_unproven_by: str = "") -> None:
     """Let every migration that waits for it begin, or swap; each re-checks the data first. Saying it twice is harmless.
 
-    accept_unproven_by: the DBA who decided to swap although not every row could be proven; counts only where that is so.
+    held: somebody asked to hold the cut-overs: a copy may begin, but no swap and nothing that is live at once. accept_unproven_by: the DBA
+    who decided to swap although not every row could be proven; counts only where that is so.
     """
     for run in campaign.runs.values():
-        if run.state in {MigrationState.READY, MigrationState.HOLDING}:
+        copies = run.state is MigrationState.READY and run.migration.strategy is Strategy.GH_OST
+        if run.state in {MigrationState.READY, MigrationState.HOLDING} and (copies or not held):
             accept = bool(accept_unproven_by) and run.unproven
             by = accept_unproven_by if accept else ", ".join(campaign.approved_by)
             phase: Literal["start", "cut-over"] = "start" if run.state is MigrationState.READY else "cut-over"

@@ -174,14 +174,14 @@ class PullRequest:
             await orders.enqueue(campaign, requester=workflow.info().workflow_id)
 
     async def give_word(self) -> None:
-        """Whose turn it is begins, and who holds its cut-over swaps, while both approvals hold and nobody asked to wait."""
+        """Whose turn it is begins, and who holds its cut-over swaps unless somebody asked to wait, while both approvals hold."""
         story, campaign = self.story, self.story.campaign
         if story.trouble or campaign is None or not campaign.under_way:
             return
-        if story.snapshot is None or story.snapshot.state == "closed" or story.held_by:
+        if story.snapshot is None or story.snapshot.state == "closed":
             return
         if story.campaign_approvals().both:
-            await orders.give_word(campaign)
+            await orders.give_word(campaign, held=bool(story.held_by))
         else:
             await orders.hold(campaign, by="a withdrawn approval")
             if campaign.has(MigrationState.HOLDING) or campaign.has(MigrationState.READY):

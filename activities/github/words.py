@@ -111,6 +111,8 @@ def headline(view: PullRequestView) -> Headline:  # noqa: C901, PLR0912  (one ca
                 " When that is done, have the live schema looked at again:",
                 f"{prefix} retry-migration",
             )
+        case Stage.QUEUED | Stage.RUNNING if not view.approvals.both:
+            return _withdrawn(view)
         case Stage.QUEUED:
             return Headline(
                 "queued", f"**Queued:** {_how_many(view)} will start when the clusters are free. Nothing is needed from anybody."
@@ -153,6 +155,23 @@ def _refused(view: PullRequestView) -> Headline:
     return Headline("cannot be planned", f"**This change cannot be planned:** {refusal(refusals[0])}{others}")
 
 
+def _withdrawn(view: PullRequestView) -> Headline:
+    """Approved and queued once, but an approval no longer counts."""
+    then = "Until then nothing begins and no table is swapped; what runs goes on copying."
+    if view.approvals.objections:
+        return Headline(
+            f"held: {_plain(view.approvals.objections)} asked for changes",
+            f"**Waiting for {people(view.approvals.objections)}**, who asked for changes: answer them, and ask for another review. {then}",
+        )
+    missing = _missing(view)
+    return Headline(f"held: waiting for {missing}", f"**Waiting for {missing}:** an approval no longer counts. Approve again. {then}")
+
+
+def _missing(view: PullRequestView) -> str:
+    gates = (("the owner team", view.approvals.owner), ("the databases team", view.approvals.dba))
+    return " and ".join(name for name, there in gates if there is None)
+
+
 def _holding(view: PullRequestView, dbas: str) -> Headline:
     prefix = view.protocol.command_prefix
     if view.approvals.objections:
@@ -162,9 +181,7 @@ def _holding(view: PullRequestView, dbas: str) -> Headline:
             f"**Waiting for {who}**, who asked for changes: the copy is ready, and the cut-over is held until they approve.",
         )
     if not view.approvals.both:
-        missing = " and ".join(
-            name for name, there in (("the owner team", view.approvals.owner), ("the databases team", view.approvals.dba)) if there is None
-        )
+        missing = _missing(view)
         return Headline(
             f"cut-over held: waiting for {missing}",
             f"**Waiting for {missing}:** the copy is ready, and the cut-over is held because an approval no longer counts. Approve again.",

@@ -252,6 +252,9 @@ STICKY: Mapping[str, PullRequestView] = {
     ),
     "queued": view(Stage.QUEUED, approvals=BOTH, runs=tuple(run(one, MigrationState.QUEUED) for one in STAGING_PLAN.migrations)),
     "running": view(Stage.RUNNING, approvals=BOTH, runs=STAGING_DONE + PRODUCTION_RUNNING, row_states=HALF_DONE),
+    "running-withdrawn": view(
+        Stage.RUNNING, approvals=Approvals(dba=Login("dora")), runs=STAGING_DONE + PRODUCTION_RUNNING, row_states=HALF_DONE
+    ),
     "running-late-commits": view(Stage.RUNNING, approvals=BOTH, runs=STAGING_DONE + PRODUCTION_RUNNING, late_commits=True),
     "holding-cut-over": view(Stage.HOLDING, approvals=BOTH, runs=STAGING_DONE + PRODUCTION_HOLDING, row_states=HALF_DONE),
     "holding-cut-over-held": view(Stage.HOLDING, approvals=BOTH, runs=STAGING_DONE + PRODUCTION_HOLDING, held_by="dora"),
