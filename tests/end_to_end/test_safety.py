@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -48,6 +49,7 @@ def test_an_applied_change_that_is_not_merged_holds_up_others_on_its_table_until
     first.until_conclusion("success")
     second = adds_a_column(shop, "add-flag", FLAG)
     second.until_says(f"Waiting for {first.pull}")
+    assert "DROP" not in second.sticky
     second.ready()
     second.approve("oscar")
     second.approve("dana")
@@ -226,12 +228,27 @@ def test_one_person_never_counts_for_both_gates(shop: Shop) -> None:
         shop.world.remove_member("acme/orders-owners", "dana")
 
 
-def test_an_approval_that_is_dismissed_while_gh_ost_copies_holds_the_cut_over(shop: Shop) -> None:
+def test_nothing_begins_once_an_approval_was_dismissed(shop: Shop) -> None:
     change = adds_a_column(shop)
     with shop.kept_waiting("orders"):
         change.approved_by_both()
         change.until_says("Another gh-ost is already migrating")
         shop.world.dismiss_review(given_by(change, "oscar"), by="olga")
+        change.until_says("**Waiting for the owner team:** an approval no longer counts. Approve again.")
+    change.obeyed("dora", ".skeefree status")
+    assert ["orders"] == shop.tables(shop.servers[0])
+    change.approve("olive")
+    change.until_conclusion("success")
+    assert ["id", "customer", "note"] == columns(shop)
+
+
+def test_an_approval_that_is_dismissed_while_gh_ost_copies_holds_the_cut_over(shop: Shop) -> None:
+    change = adds_a_column(shop)
+    with kept_copying(shop):
+        change.approved_by_both()
+        change.until(lambda: len(shop.tables(shop.servers[0])) > 1, "gh-ost to begin")
+        shop.world.dismiss_review(given_by(change, "oscar"), by="olga")
+        change.until_says("**Waiting for the owner team:** an approval no longer counts. Approve again.")
     change.until_says("the cut-over is held because an approval no longer counts")
     assert ["id", "customer"] == columns(shop)
     change.approve("olive")
@@ -250,6 +267,15 @@ def test_an_objection_while_gh_ost_copies_holds_the_cut_over_until_it_is_answere
 
 def given_by(change: Change, who: str) -> Review:
     return next(review for review in change.pull.reviews if review.user.login == who)
+
+
+@contextmanager
+def kept_copying(shop: Shop) -> Iterator[None]:
+    """Somebody's transaction has a row that gh-ost wants to copy."""
+    with shop.servers[0].admin(database=shop.schema, autocommit=False) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM orders WHERE id = 150 FOR UPDATE")
+        yield
+        connection.rollback()
 
 
 def held_before_cut_over(shop: Shop) -> Change:
@@ -291,12 +317,10 @@ def test_a_dropped_table_waits_for_allow_unsafe_and_is_then_kept_in_quarantine(s
 def test_closing_while_gh_ost_copies_leaves_the_original_and_nothing_else(shop: Shop) -> None:
     before = shop.live()
     change = adds_a_column(shop)
-    with shop.servers[0].admin(database=shop.schema, autocommit=False) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM orders WHERE id = 150 FOR UPDATE")  # gh-ost's copy waits for this row
+    with kept_copying(shop):
         change.approved_by_both()
         change.until(lambda: len(shop.tables(shop.servers[0])) > 1, "gh-ost to begin")
         change.close()
-        connection.rollback()
     assert "closed: 0 of 1 migrations complete" in shop.company.until_ended(change.pull)
     assert before == shop.live()
 
