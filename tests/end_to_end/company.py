@@ -228,7 +228,7 @@ class Change:
 
     @property
     def head(self) -> str:
-        return self.world.tip(self.shop.repository, self.branch)
+        return self.pull.head_sha
 
     # ── What can be seen ──
 

@@ -215,6 +215,20 @@ def test_an_enrolled_base_branch_without_protection_runs_nothing_whoever_approve
     assert ["id", "customer"] == shop.columns(shop.servers[0], "orders")
 
 
+def test_a_strangers_fork_is_planned_only_once_a_member_asks(shop: Shop) -> None:
+    fork = shop.world.fork(shop.repository, "mallory")
+    shop.world.push(fork, "from-outside", {"orders/orders.sql": with_column(ORDERS, NOTE)}, author="mallory")
+    pull = shop.world.open_pull_request(shop.repository, "from-outside", "main", author="mallory", head_repository=fork)
+    change = Change(shop, pull, "from-outside")
+    change.until_conclusion("failure")
+    change.until_says("comes from a fork")
+    change.say("mallory", ".skeefree retry-migration")
+    change.disobeyed("dora", ".skeefree retry-migration")
+    assert "ADD COLUMN" not in change.sticky
+    change.obeyed("oscar", ".skeefree retry-migration")
+    change.until_says("ADD COLUMN `note`")
+
+
 # ── Words that are no words ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -82,6 +82,19 @@ def test_a_table_that_changed_between_approval_and_start_is_left_as_it_is_now(sh
     assert changed == shop.live()
 
 
+def test_after_a_table_changed_the_next_step_that_is_named_leads_on(shop: Shop) -> None:
+    change = adds_a_column(shop)
+    with shop.kept_waiting("orders"):
+        change.approved_by_both()
+        change.until_says("Another gh-ost is already migrating")
+        shop.run("ALTER TABLE orders ADD KEY by_customer (customer)")
+        change.until_conclusion("failure")
+    change.obeyed("dave", ".skeefree retry-migration")
+    change.until_says("the live schema differs from the base branch")
+    assert "by_customer" in change.sticky
+    assert "action_required" == change.conclusion()
+
+
 def test_a_table_that_changed_while_gh_ost_copied_is_not_swapped(shop: Shop) -> None:
     change = held_before_cut_over(shop)
     shop.run("ALTER TABLE orders ADD KEY by_customer (customer)")
@@ -242,6 +255,19 @@ def test_nothing_begins_once_an_approval_was_dismissed(shop: Shop) -> None:
     assert ["id", "customer", "note"] == columns(shop)
 
 
+def test_nothing_begins_once_a_member_who_approved_has_left_the_team(shop: Shop) -> None:
+    change = adds_a_column(shop)
+    with shop.kept_waiting("orders"):
+        change.approved_by_both()
+        change.until_says("Another gh-ost is already migrating")
+        shop.world.remove_member("acme/databases", "dana")
+        try:
+            change.until_says("**Waiting for the databases team:** an approval no longer counts. Approve again.")
+        finally:
+            shop.world.add_member("acme/databases", "dana")
+    assert ["orders"] == shop.tables(shop.servers[0])
+
+
 def test_an_approval_that_is_dismissed_while_gh_ost_copies_holds_the_cut_over(shop: Shop) -> None:
     change = adds_a_column(shop)
     with kept_copying(shop):
@@ -312,6 +338,18 @@ def test_a_dropped_table_waits_for_allow_unsafe_and_is_then_kept_in_quarantine(s
     assert "refunds" == other
     assert re.fullmatch(r"_\d{14}_orders_DRP", kept)
     assert rows == shop.servers[0].run(f"SELECT * FROM `{kept}` ORDER BY id", schema=shop.schema)
+
+
+def test_closing_takes_a_waiting_change_out_of_its_queue(shop: Shop) -> None:
+    first, second = adds_a_column(shop), adds_a_table(shop)
+    with shop.kept_waiting("orders"):
+        first.approved_by_both()
+        first.until_says("Another gh-ost is already migrating")
+        second.approved_by_both()
+        second.close()
+        assert "closed: 0 of 1 migrations complete" in shop.company.until_ended(second.pull)
+    first.until_conclusion("success")
+    assert ["orders"] == [table for table in shop.tables(shop.servers[0]) if not table.startswith("_")]
 
 
 def test_closing_while_gh_ost_copies_leaves_the_original_and_nothing_else(shop: Shop) -> None:
