@@ -114,6 +114,8 @@ def test_acknowledged_drift_is_not_undone(shop: Shop) -> None:
     assert "action_required" == change.conclusion()
     change.disobeyed("dave", ".skeefree acknowledge-drift")
     change.obeyed("dana", ".skeefree acknowledge-drift")
+    change.until_says("Waiting for `dave`")
+    assert "DROP" not in change.sticky
     change.approved_by_both()
     change.until_conclusion("success")
     assert ["id", "customer", "note"] == columns(shop)
