@@ -58,7 +58,8 @@ def headline(view: PullRequestView) -> Headline:  # noqa: C901, PLR0912  (one ca
         case Stage.AWAITING_DRIFT:
             return Headline(
                 "waiting for the databases team: the live schema has drifted",
-                f"**Waiting for {dbas}:** the live schema differs from the base branch, as shown below. Mend it, or accept it: then it stays, and the plan is made around it. Type:",
+                f"**Waiting for {dbas}:** the live schema differs from the base branch, as shown below. Mend it, or accept it: then it"
+                " stays, and the plan is made around it. Type:",
                 f"{prefix} acknowledge-drift",
             )
         case Stage.AWAITING_OTHER:
