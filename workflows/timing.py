@@ -53,8 +53,8 @@ VERIFICATION: Final = timedelta(hours=48)
 HEARTBEAT: Final = timedelta(seconds=20)
 """No heartbeat for this long: the worker is gone, another attempt starts (the gh-ost process lives on)."""
 
-NARRATOR_HEARTBEAT: Final = timedelta(seconds=60)
-"""The narrator heartbeats every few seconds; a worker that died is replaced after this."""
+NARRATOR_HEARTBEAT: Final = timedelta(seconds=20)
+"""The narrator heartbeats every second. Until a dead worker's is given up, nothing of the pull request is published or released."""
 
 GHOST_RUN: Final = timedelta(days=60)
 """The longest copy and hold; heartbeats guard it."""
