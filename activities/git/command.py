@@ -125,8 +125,8 @@ async def run_git(
 async def _started(
     command: Sequence[str | bytes], environment: Mapping[str, str], inherit: Sequence[int]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    try:
-        process = await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -136,19 +136,31 @@ async def _started(
             start_new_session=True,
             pass_fds=inherit,
         )
+    )
+    try:
+        # Shielded: asyncio ends a start that is cancelled half-way by killing the parent alone, and its children would live on.
+        process = await asyncio.shield(starting)
     except FileNotFoundError as wrong:
         raise NeedsHuman("git is not there: install it on the worker or correct diff.git in the settings.") from wrong
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _end(await starting)
+        raise
     try:
         yield process
     finally:
-        if process.returncode is None:
-            # The whole group: git fetch works through children, and a killed parent leaves them at it.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await _close(process)
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """The whole group: git fetch works through children, and a killed parent leaves them at it."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await _close(process)
 
 
 async def _close(process: asyncio.subprocess.Process) -> None:
