@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.github.render import render_sticky
-from activities.mysql.pulse import heartbeating
+from activities.pulse import heartbeating
 from workflows import addresses
 from workflows.messages import Narrate, Progress, PullRequestView
 from workflows.rules.names import Target

@@ -63,7 +63,11 @@ class ByHand:
         """The plan, or the refusal in the words that the command line shows."""
         try:
             plan = await workflow.execute_activity(
-                needs.plan_statement, ask.ask, start_to_close_timeout=timing.ONE_PLAN, retry_policy=timing.A_FEW_TIMES
+                needs.plan_statement,
+                ask.ask,
+                start_to_close_timeout=timing.ONE_PLAN,
+                heartbeat_timeout=timing.HEARTBEAT,
+                retry_policy=timing.A_FEW_TIMES,
             )
         except ActivityError as trouble:
             return ByHandResult(outcome="refused", text=f"{trouble.cause or trouble}")

@@ -79,7 +79,11 @@ class Planning:
         )
         try:
             return await workflow.execute_activity(
-                find_changes, ask, start_to_close_timeout=timing.ONE_PLAN, retry_policy=timing.A_FEW_TIMES
+                find_changes,
+                ask,
+                start_to_close_timeout=timing.ONE_PLAN,
+                heartbeat_timeout=timing.HEARTBEAT,
+                retry_policy=timing.A_FEW_TIMES,
             )
         except ActivityError as trouble:
             if is_cancelled_exception(trouble):
@@ -109,7 +113,11 @@ class Planning:
         )
         try:
             return await workflow.execute_activity(
-                plan_database, ask, start_to_close_timeout=timing.ONE_PLAN, retry_policy=timing.A_FEW_TIMES
+                plan_database,
+                ask,
+                start_to_close_timeout=timing.ONE_PLAN,
+                heartbeat_timeout=timing.HEARTBEAT,
+                retry_policy=timing.A_FEW_TIMES,
             )
         except ActivityError as trouble:
             if is_cancelled_exception(trouble):

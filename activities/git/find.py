@@ -27,6 +27,7 @@ from activities.git.tree import (
     oversized,
     read_directory,
 )
+from activities.pulse import heartbeating
 from activities.settings import Settings
 from activities.skeema.options import OptionFiles, read_option_files
 from activities.skeema.sources import Sources, TableSource, read_sources, read_table, shown, together, too_large, too_many
@@ -77,7 +78,8 @@ class GitActivities:
         when the repository cannot be read.
         """
         try:
-            found = await self._with_clone(ask.ref.repository, lambda clone: self._find(clone, ask))
+            async with heartbeating(lambda: ()):
+                found = await self._with_clone(ask.ref.repository, lambda clone: self._find(clone, ask))
         except TimeoutError:
             refusal = Refusal(
                 code="too-slow",

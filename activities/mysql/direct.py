@@ -22,7 +22,7 @@ from activities.mysql.connect import Connection, in_our_words, mysql_errors, ope
 from activities.mysql.discovery import Discovery
 from activities.mysql.introspect import TableFacts, blanked, definition_hash, elements, read_facts
 from activities.mysql.preflight import address_of, held, holders_of, not_pinned, referenced
-from activities.mysql.pulse import heartbeating
+from activities.pulse import heartbeating
 from activities.settings import MySQLSettings
 from workflows.messages import DirectDone, RunDirect
 from workflows.rules.plan import ChangeKind, PlannedMigration, Refusal, Strategy

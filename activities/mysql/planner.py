@@ -20,6 +20,7 @@ from activities.mysql.preflight import referenced, row_version_limit
 from activities.mysql.statements import ByHand, read_by_hand
 from activities.mysql.strategy import Choice, choose, revert_until, seconds_of
 from activities.mysql.workspace import Scratch, Workspace, differs_from
+from activities.pulse import heartbeating
 from activities.settings import Settings
 from activities.skeema.change import Change, Step
 from activities.skeema.diff import Skeema
@@ -267,7 +268,8 @@ class PlanActivities:
 
 async def _answered(row: DatabaseRow, planning: Awaitable[DatabasePlan]) -> DatabasePlan:
     try:
-        plan = await planning
+        async with heartbeating(lambda: ()):
+            plan = await planning
     except Refused as stop:
         return DatabasePlan(row=row, refusal=stop.refusal)
     except NeedsHuman as wrong:

@@ -42,7 +42,7 @@ from activities.mysql.connect import Connection, mysql_errors, open_connection, 
 from activities.mysql.discovery import Discovery
 from activities.mysql.introspect import read_columns, read_indexes
 from activities.mysql.preflight import address_of, not_pinned, usable_key
-from activities.mysql.pulse import heartbeating
+from activities.pulse import heartbeating
 from activities.settings import MySQLSettings
 from workflows.messages import Comparison, Progress, Verification, Verify
 

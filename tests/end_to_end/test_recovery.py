@@ -28,6 +28,18 @@ def test_a_worker_that_was_killed_adopts_the_gh_ost_that_went_on_without_it(comp
     assert scene.process == scene.directory.process(), "the same process, from before the kill to the swap"
 
 
+def test_a_worker_that_was_killed_while_it_planned_is_soon_missed(company: Company) -> None:
+    databases = [f"d{number}" for number in range(8)]
+    shop = company.shop({"orders": ORDERS}, databases=databases, environments={"staging": "staging"})
+    change = shop.open("add-note", {f"{one}/orders.sql": with_column(ORDERS, "`note` int DEFAULT NULL") for one in databases})
+    change.until_conclusion("in_progress")
+    assert company.product.worker is not None
+    company.product.worker.kill()
+    company.product.start_worker()
+    assert "in_progress" == change.conclusion()
+    change.until_conclusion("action_required", seconds=150)
+
+
 def test_a_gh_ost_that_was_killed_is_fenced_and_resumed_from_its_checkpoint(company: Company) -> None:
     with copying(company) as scene:
         scene.change.until(lambda: scene.has_checkpoint, "a checkpoint")

@@ -13,7 +13,10 @@ EVERY_SECONDS: Final = 2.0
 
 @asynccontextmanager
 async def heartbeating(details: Callable[[], Sequence[Any]], *, every: float = EVERY_SECONDS) -> AsyncIterator[None]:
-    """Heartbeats with details(), at once and then every so many seconds, for the length of the block."""
+    """Heartbeats with details(), at once and then every so many seconds, for the length of the block. Outside an activity: nothing."""
+    if not activity.in_activity():
+        yield
+        return
 
     async def beat() -> None:
         while True:
