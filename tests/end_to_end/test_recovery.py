@@ -66,6 +66,22 @@ def test_a_temporal_server_that_was_killed_goes_on_where_it_was(company: Company
     assert scene.process == scene.directory.process()
 
 
+def test_what_is_said_while_nobody_works_is_heard_after(company: Company) -> None:
+    product = company.product
+    with copying(company) as scene:
+        scene.change.obeyed("dana", ".skeefree hold-cut-over")
+        scene.hurry()
+        scene.change.until_conclusion("action_required")
+        assert product.worker is not None
+        product.worker.kill()
+        try:
+            scene.change.say("dana", ".skeefree cut-over")
+        finally:
+            product.start_worker()
+        altered_once(scene)
+    assert scene.process == scene.directory.process()
+
+
 def test_deliveries_that_found_the_door_shut_are_made_up_for(company: Company) -> None:
     product = company.product
     shop = company.shop({"orders": ORDERS}, rows=10, environments={"staging": "staging"})
