@@ -14,8 +14,8 @@ from tests.fakes.github import GitHubStandIn
 def company() -> Iterator[Company]:
     with Stack() as stack, GitHubStandIn() as github:
         world = github.world
-        # Dozens of pull requests a quarter of an hour: no company of people meets GitHub's limits for new content as fast as its tests.
-        world.content_per_minute = world.content_per_hour = 100_000
+        # Dozens of pull requests a quarter of an hour: no company of people meets GitHub's limits as fast as its tests do.
+        world.rate_limit = world.content_per_minute = world.content_per_hour = 100_000
         world.add_org("acme", owners=["olga"], members=["dave", "dora"])
         world.add_user("mallory")
         world.add_team("acme", "developers", members=["dave", "dora"])
