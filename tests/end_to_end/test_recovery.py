@@ -12,18 +12,22 @@ from tests.end_to_end.copying import altered_once, copying, runs_of
 pytestmark = pytest.mark.xdist_group("end to end")
 
 
-def test_a_worker_that_was_killed_adopts_the_gh_ost_that_went_on_without_it(company: Company) -> None:
+def test_a_killed_worker_adopts_the_gh_ost_that_went_on_without_it_and_hears_what_was_said_meanwhile(company: Company) -> None:
     product = company.product
     with copying(company) as scene:
         assert product.worker is not None
         product.worker.kill()
         try:
             scene.write()
+            scene.change.say("dana", ".skeefree hold-cut-over")
             assert scene.process.lives()
         finally:
             product.start_worker()
         assert scene.process == scene.directory.process()
+        scene.change.until_says("cut-over held by `dana`")
         scene.hurry()
+        scene.change.until_conclusion("action_required")
+        scene.change.obeyed("dana", ".skeefree cut-over")
         altered_once(scene)
     assert scene.process == scene.directory.process(), "the same process, from before the kill to the swap"
 
@@ -62,22 +66,6 @@ def test_a_temporal_server_that_was_killed_goes_on_where_it_was(company: Company
         finally:
             temporal.start()
         scene.hurry()
-        altered_once(scene)
-    assert scene.process == scene.directory.process()
-
-
-def test_what_is_said_while_nobody_works_is_heard_after(company: Company) -> None:
-    product = company.product
-    with copying(company) as scene:
-        scene.change.obeyed("dana", ".skeefree hold-cut-over")
-        scene.hurry()
-        scene.change.until_conclusion("action_required")
-        assert product.worker is not None
-        product.worker.kill()
-        try:
-            scene.change.say("dana", ".skeefree cut-over")
-        finally:
-            product.start_worker()
         altered_once(scene)
     assert scene.process == scene.directory.process()
 
