@@ -2,12 +2,13 @@
 
 from tests.workflows.desk import AUTHOR, DBA, FIRST, OWNER, SECOND, STRANGER, Desk, migration
 from workflows import addresses
-from workflows.messages import Announcement, Comparison, PreflightVerdict, PrimaryIdentity
+from workflows.messages import Announcement, Comparison, PreflightVerdict, PrimaryIdentity, Release
 from workflows.pull_request import PullRequest
 from workflows.rules.approvals import ReviewState
 from workflows.rules.checks import CheckState
-from workflows.rules.names import Labels
+from workflows.rules.names import Labels, PlanDigest
 from workflows.rules.plan import ChangeKind, Refusal, Risk, Strategy
+from workflows.table_migration import TableMigration
 
 LABELS = Labels()
 
@@ -276,7 +277,7 @@ async def test_a_word_does_not_outlive_the_approval_it_stood_for(desk: Desk) -> 
     await desk.until_stage("complete")
 
 
-async def test_what_waits_in_the_queue_does_not_begin_when_an_approval_is_withdrawn(desk: Desk) -> None:
+async def test_an_abort_stops_what_runs_and_takes_what_waits_out_of_the_queue(desk: Desk) -> None:
     create = migration(kind=ChangeKind.DROP_TABLE, strategy=Strategy.DIRECT, table="carts", statement="DROP TABLE `carts`", position=1)
     desk.plan = {(FIRST, "staging"): (migration(), create)}
     desk.copying.clear()
@@ -351,3 +352,22 @@ async def test_a_merged_pull_request_without_schema_changes_is_left_alone(desk: 
     handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
     assert "merged" in await handle.result()
     assert [] == desk.checks
+
+
+async def test_a_word_for_another_plan_lets_nothing_go(desk: Desk) -> None:
+    desk.plan = {(FIRST, "staging"): (migration(),)}
+    desk.copying.clear()
+    await approved_by_both(desk)
+    await desk.until(lambda: len(desk.spawned) == 1)
+    desk.comment(AUTHOR, "hold-cut-over")
+    await desk.wake()
+    await desk.until(lambda: len(desk.reactions) == 1)
+    desk.copying.set()
+    await desk.until_stage("holding-cut-over")
+    order = desk.spawned[0].order
+    swap = desk.client.get_workflow_handle(addresses.table_migration(order.migration.target))
+    await swap.signal(TableMigration.hear, Release(order.migration_id, digest=PlanDigest("0" * 64)))
+    await swap.query(TableMigration.standing)
+    assert "cut-over released" not in [one.what for one in desk.records]
+    await swap.signal(TableMigration.hear, Release(order.migration_id, digest=order.digest))
+    await desk.until_stage("complete")

@@ -2,10 +2,9 @@
 
 from tests.workflows.desk import Desk, migration
 from workflows import addresses
-from workflows.messages import Abort, Comparison, GhostEvent, PreflightVerdict, PrimaryIdentity, Release
-from workflows.rules.names import MigrationId, PlanDigest
+from workflows.messages import Abort, Comparison, GhostEvent, PreflightVerdict, PrimaryIdentity
+from workflows.rules.names import MigrationId
 from workflows.rules.plan import Refusal
-from workflows.rules.stages import MigrationState
 from workflows.table_migration import TableMigration
 
 
@@ -27,17 +26,6 @@ async def test_an_unproven_comparison_by_hand_stops_before_the_swap(desk: Desk) 
     result = await (await desk.by_hand(migration()).start("one")).result()
     assert "failed" == result.outcome
     assert "could not prove every row" in result.text
-    assert set() == desk.live
-
-
-async def test_a_word_for_another_plan_lets_nothing_go(desk: Desk) -> None:
-    desk.release_answer = lambda _: refused(retry=True)
-    handle = await desk.by_hand(migration()).start("one")
-    await desk.until_run(handle, MigrationState.HOLDING)
-    run = (await desk.runs_of(handle))[0]
-    swap = desk.client.get_workflow_handle(addresses.table_migration(run.migration.target))
-    await swap.signal(TableMigration.hear, Release(run.migration_id, digest=PlanDigest("0" * 64), accept_unproven=True))
-    await swap.query(TableMigration.standing)
     assert set() == desk.live
 
 
