@@ -1,7 +1,6 @@
 """One place derives what GitHub shows from the story; doing it twice equals once."""
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import Awaitable, Collection
 from dataclasses import replace
@@ -10,6 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows import addresses, timing
+from workflows.dismissal import dismiss
 from workflows.messages import (
     Announcement,
     CommandAnswer,
@@ -296,11 +296,8 @@ class Publishing:
     async def stop_narrating(self) -> None:
         """Only one hand writes the comment: the narrator is cancelled and awaited before we write."""
         narrator, self._narrator = self._narrator, None
-        if narrator is None or narrator.done():
-            return
-        narrator.cancel()
-        with contextlib.suppress(ActivityError, asyncio.CancelledError):
-            await narrator
+        if narrator is not None and not narrator.done():
+            await dismiss(narrator)
 
     def _describe(self) -> None:
         """What `temporal workflow describe` and `list --query` show."""

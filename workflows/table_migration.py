@@ -4,7 +4,6 @@ The schema is the truth: exit codes and events are hints, what the table looks l
 and released here after the data was looked at, on the requester's word that the approvals still hold.
 """
 
-import contextlib
 import hashlib
 import itertools
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows import addresses, needs, timing
+from workflows.dismissal import dismiss
 from workflows.messages import (
     Abort,
     AbortGhost,
@@ -398,7 +398,7 @@ class GhostStory:
         watching = self.watching(run, after_event)
         await workflow.wait_condition(lambda: watching.done() or self.migration.must_stop)
         if self.migration.must_stop and not watching.done() and not await self.abort(run):
-            watching.cancel()
+            await dismiss(watching)
             self.migration.stop_if_aborted()
         try:
             return await watching
@@ -428,9 +428,7 @@ class GhostStory:
             if not await self.abort(run, keep=self.differs):
                 raise
         finally:
-            watching.cancel()
-            with contextlib.suppress(ActivityError):  # cancelled on purpose; what it saw, the next watch sees again
-                await watching
+            await dismiss(watching)  # what it saw, the next watch sees again
 
     @property
     def verified_lately(self) -> bool:
@@ -469,7 +467,7 @@ class GhostStory:
         )
         await workflow.wait_condition(lambda: comparing.done() or watching.done() or self.migration.must_stop)
         if not comparing.done():
-            comparing.cancel()
+            await dismiss(comparing)
             self.migration.stop_if_aborted()
             return False
         verification = self.migration.verification = await comparing
