@@ -141,7 +141,8 @@ def _beginning_of(line: str, lines: int, limit: int) -> str:
     if line.lstrip()[:1] in {"`", "~", "|", "<"}:
         return ""
     ending = f"\n\n{_mark(lines)}"
-    return cut(line, limit - size(ending)) + ending
+    kept = cut(line, limit - size(ending))
+    return kept + ending if kept else ""
 
 
 class _OpenParts:

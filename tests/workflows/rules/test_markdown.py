@@ -114,6 +114,10 @@ def test_a_single_long_row_is_left_out_whole() -> None:
     assert "… and 1 more line" == truncate_bytes("| " + "ä" * 100 + " |", 40)
 
 
+def test_where_only_the_mark_fits_it_stands_alone() -> None:
+    assert "… and 1 more line" == truncate_bytes("😀" * 9, 19)
+
+
 lines = st.sampled_from(
     [
         "words",
