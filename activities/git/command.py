@@ -158,9 +158,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await asyncio.shield(process.wait())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await _close(process)
+    with contextlib.suppress(TimeoutError):  # one that ended by itself may have left output that nobody wanted
+        async with asyncio.timeout(1):
+            await _close(process)
 
 
 async def _close(process: asyncio.subprocess.Process) -> None:
