@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
-from temporalio.client import WorkflowFailureError, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -99,7 +99,7 @@ async def tell_pull_request(settings: Settings, url: str, line: str, login: str,
     if isinstance(parsed, Refusal):
         return _refuse(f"{parsed.what} {parsed.next}")
     client = await connect(settings.temporal)
-    handle = client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(ref))
+    handle: WorkflowHandle[PullRequest, str] = client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(ref))
     given = CommandGiven(id=f"cli/{uuid.uuid4()}", actor=Login(login), line=line, door=Door.COMMAND_LINE)
     try:
         await handle.execute_update(PullRequest.command, given, id=given.id)

@@ -235,6 +235,9 @@ class Desk:
     def by_hand(self, *migrations: PlannedMigration) -> "Operator":
         return Operator(self, migrations)
 
+    def story(self) -> WorkflowHandle[PullRequest, str]:
+        return self.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(self.ref))
+
     def queue(self) -> WorkflowHandle[ClusterQueue, None]:
         return self.client.get_workflow_handle_for(ClusterQueue.run, addresses.cluster_queue("staging", "a"))
 

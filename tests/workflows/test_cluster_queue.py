@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 
 from embedded.temporal import TemporalServer
 from embedded.tools import temporal as temporal_program
@@ -153,7 +153,7 @@ async def test_a_pull_requests_story_goes_through_continue_as_new_with_its_inbox
     async with working(desk):
         await desk.wake()
         await desk.until_stage("awaiting-label")
-        handle: WorkflowHandle[PullRequest, str] = eager.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+        handle = desk.story()
         first = (await handle.describe()).run_id
         for _ in range(30):
             looks = desk.looks

@@ -3,7 +3,6 @@
 from tests.workflows.desk import AUTHOR, DBA, FIRST, OWNER, SECOND, STRANGER, Desk, migration
 from workflows import addresses
 from workflows.messages import Announcement, Comparison, PreflightVerdict, PrimaryIdentity, Release
-from workflows.pull_request import PullRequest
 from workflows.rules.approvals import ReviewState
 from workflows.rules.checks import CheckState
 from workflows.rules.names import Labels, PlanDigest
@@ -43,7 +42,7 @@ async def test_a_pull_request_goes_from_opened_to_safely_merged(desk: Desk) -> N
 
     desk.state = "merged"
     await desk.wake("pull_request.closed")
-    result = await desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref)).result()
+    result = await desk.story().result()
     assert "merged: 2 of 2 migrations complete" in result
 
 
@@ -112,14 +111,14 @@ async def test_two_pull_requests_with_one_head_stay_shut(desk: Desk) -> None:
 async def test_a_pull_request_without_schema_changes_is_green_only_where_the_base_requires_it(desk: Desk) -> None:
     desk.plan = {}
     await desk.wake()
-    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    handle = desk.story()
     assert "no-changes" in await handle.result()
     assert CheckState.SUCCESS is desk.current()
 
     desk.checks.clear()
     desk.base_requires_check = False
     await desk.wake()
-    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    handle = desk.story()
     assert "no-changes" in await handle.result()
     assert [] == desk.checks
     assert [] == desk.comments
@@ -161,7 +160,7 @@ async def test_closing_aborts_a_running_copy_and_cancels_what_waits(desk: Desk) 
     await desk.until(lambda: len(desk.spawned) == 1)
     desk.state = "closed"
     await desk.wake("pull_request.closed")
-    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    handle = desk.story()
     assert "closed: 0 of 2" in await handle.result()
     assert 1 == len(desk.aborted)
     assert set() == desk.live
@@ -252,7 +251,7 @@ async def test_closing_never_releases_a_held_cut_over(desk: Desk) -> None:
     desk.state = "closed"
     desk.copying.set()  # the copy ends just as somebody closes
     await desk.wake("pull_request.closed")
-    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    handle = desk.story()
     assert "closed" in await handle.result()
     assert set() == desk.live
 
@@ -320,7 +319,7 @@ async def test_a_pull_request_closed_and_reopened_asks_for_everything_again(desk
     await desk.until(lambda: len(desk.spawned) == 1)
     desk.state = "closed"
     await desk.wake("pull_request.closed")
-    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    handle = desk.story()
     assert "closed" in await handle.result()
     desk.state = "open"
     desk.copying.set()
@@ -349,7 +348,7 @@ async def test_a_merged_pull_request_without_schema_changes_is_left_alone(desk: 
     desk.plan = {}
     desk.state = "merged"
     await desk.wake("pull_request.closed")
-    handle = desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
+    handle = desk.story()
     assert "merged" in await handle.result()
     assert [] == desk.checks
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 from temporalio.testing import TimeSkipper
 
 from activities.errors import NeedsHuman
@@ -23,10 +23,6 @@ from workflows.story import Story
 
 LABELS = Labels()
 PATIENT = replace(QUICK, look_again=timedelta(days=5).total_seconds())
-
-
-def story_of(desk: Desk) -> WorkflowHandle[PullRequest, str]:
-    return desk.client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(desk.ref))
 
 
 async def opened(desk: Desk) -> None:
@@ -44,7 +40,7 @@ async def opened(desk: Desk) -> None:
 
 
 async def fast_forward(desk: Desk, time: timedelta) -> None:
-    assert await TimeSkipper(desk.client).fast_forward(story_of(desk), time)
+    assert await TimeSkipper(desk.client).fast_forward(desk.story(), time)
 
 
 async def test_a_pull_request_that_waited_a_month_answers_the_first_approval(desk: Desk) -> None:
