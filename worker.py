@@ -23,6 +23,7 @@ from activities.github.comments import Comments
 from activities.github.intake import Doorbell
 from activities.github.labels import Labels
 from activities.github.pull_request import PullRequests
+from activities.github.redeliveries import Redeliveries
 from activities.github.render import render_sticky
 from activities.mysql.direct import DirectRuns
 from activities.mysql.discovery import Discovery
@@ -35,17 +36,17 @@ from activities.narrate import Narrator
 from activities.notify import Notifier
 from activities.orders import OrderActivities, applied_unmerged, enrolment_of
 from activities.settings import Settings, load_settings
-from activities.temporal import connect, ensure_registry, verify_search_attributes, workflow_runner
+from activities.temporal import connect, ensure_registry, ensure_rounds, verify_search_attributes, workflow_runner
 from workflows import addresses
 from workflows.by_hand import ByHand
 from workflows.cluster_queue import ClusterQueue
 from workflows.messages import PullRequestView
 from workflows.pull_request import PullRequest
 from workflows.registry import Registry
-from workflows.sweep import Sweep
+from workflows.sweep import Round, Sweep
 from workflows.table_migration import TableMigration
 
-WORKFLOWS = (PullRequest, TableMigration, ClusterQueue, Registry, Sweep, ByHand)
+WORKFLOWS = (PullRequest, TableMigration, ClusterQueue, Registry, Sweep, Round, ByHand)
 GRACE = timedelta(seconds=10)
 """What activities get to finish when the worker is told to stop. A gh-ost outlives its worker anyway."""
 HEARTBEATS = timedelta(seconds=1)
@@ -89,6 +90,7 @@ async def serve(settings: Settings, role: Role) -> int:
             await stack.enter_async_context(worker)
         if role is not Role.RUNNER:
             await ensure_registry(client)
+            await ensure_rounds(client, timedelta(seconds=settings.sweep.every_seconds))
         if role is not Role.CONTROL:
             caring = asyncio.create_task(ghosts.care_for_runs())  # throttles a gh-ost that nobody watches any more
             stack.callback(caring.cancel)
@@ -121,11 +123,14 @@ def control(settings: Settings, client: Client, github: GitHubClient) -> Activit
         pull_requests.request_review,
         Narrator(client, write_comment).narrate,
         Doorbell(client, settings.timing).wake_pull_request,
+        Redeliveries(github).redeliver_failed,
         git.find_changes,
         plans.plan_database,
         plans.plan_statement,
         orders.enqueue,
         orders.read_order,
+        orders.list_repositories,
+        orders.list_stories,
         orders.is_running,
         preflights.preflight,
         preflights.check_release,

@@ -53,6 +53,22 @@ class OrderActivities:
             raise
 
     @activity.defn
+    async def list_repositories(self) -> list[str]:
+        try:
+            known = await self._client.get_workflow_handle(addresses.REGISTRY).query(Registry.enrolments, rpc_timeout=QUERY_PATIENCE)
+        except RPCError as wrong:
+            if wrong.status is RPCStatusCode.NOT_FOUND:
+                return []
+            raise
+        return [one.repository for one in known]
+
+    @activity.defn
+    async def list_stories(self, repository: str) -> list[int]:
+        key = addresses.REPOSITORY.name
+        query = f"WorkflowType = 'PullRequest' AND ExecutionStatus = 'Running' AND {key} = '{repository}'"
+        return sorted([int(one.id.rpartition("/")[2]) async for one in self._client.list_workflows(query)])
+
+    @activity.defn
     async def is_running(self, workflow_id: str) -> bool:
         try:
             described = await self._client.get_workflow_handle(workflow_id).describe()

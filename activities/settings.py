@@ -118,6 +118,12 @@ class WebhookSettings(Section):
     max_bytes: int = 26_214_400
 
 
+class SweepSettings(Section):
+    """every_seconds: how often lost webhooks are looked for."""
+
+    every_seconds: float = Field(default=600.0, ge=10.0)
+
+
 class Names(Section):
     """The protocol that people see (DESIGN §1): labels, the aggregate check's name, the command prefix."""
 
@@ -164,6 +170,7 @@ class Settings(BaseSettings):
     diff: DiffSettings
     runner: RunnerSettings
     webhooks: WebhookSettings = WebhookSettings()
+    sweep: SweepSettings = SweepSettings()
     names: Names = Names()
     notify: NotifySettings = NotifySettings()
     audit: AuditSettings

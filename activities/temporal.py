@@ -1,11 +1,23 @@
 """The Temporal client: connected by settings and the usual environment, with what skeebot needs of the server verified."""
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError
@@ -15,6 +27,7 @@ from activities.errors import NeedsHuman, TryAgain
 from activities.settings import TemporalSettings
 from workflows import addresses
 from workflows.registry import Registry, RegistryState
+from workflows.sweep import Round
 
 
 async def connect(settings: TemporalSettings) -> Client:
@@ -63,6 +76,19 @@ async def verify_search_attributes(client: Client) -> None:
 
 
 _CAMEL = {"KEYWORD": "Keyword", "KEYWORD_LIST": "KeywordList", "TEXT": "Text", "INT": "Int", "BOOL": "Bool", "DATETIME": "Datetime"}
+
+
+async def ensure_rounds(client: Client, every: timedelta) -> None:
+    """There is one schedule for lost webhooks; a paused one stays paused, another interval replaces the old."""
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)])
+    action = ScheduleActionStartWorkflow(Round.run, id=addresses.ROUND, task_queue=addresses.CONTROL)
+    schedule = Schedule(action=action, spec=spec, policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every))
+    try:
+        await client.create_schedule(addresses.ROUND, schedule)
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle(addresses.ROUND).update(
+            lambda found: ScheduleUpdate(replace(found.description.schedule, action=action, spec=spec, policy=schedule.policy))
+        )
 
 
 async def ensure_registry(client: Client) -> None:

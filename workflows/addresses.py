@@ -16,6 +16,10 @@ CLUSTERS: Final = SearchAttributeKey.for_keyword_list("Clusters")
 SEARCH_ATTRIBUTES: Final = (SCHEMA_STATE, REPOSITORY, PULL_REQUEST, CLUSTERS)
 
 REGISTRY: Final = "registry"
+ROUND: Final = "round"
+"""The schedule that looks for lost webhooks, and each workflow that it starts (Temporal adds the time)."""
+SHOWS: Final = "Shows"
+"""Memo of a pull request's workflow: which head and base its last word was about."""
 
 
 def runner_watch(host: str) -> str:

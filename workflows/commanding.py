@@ -149,8 +149,8 @@ async def _cut_over(story: Story, given: CommandGiven) -> Verdict:
         return False, "Nothing runs that could be cut over."
     if not story.campaign_approvals().both:
         return False, (
-            "The approvals do not hold any more, so nothing is swapped. Both are needed again for the commit that runs; where a push "
-            "dismissed them, type `.skeefree abort` and approve the new commits."
+            "The approvals do not hold any more, so nothing is swapped. Both are needed again for the commit that runs; or type "
+            "`.skeefree abort`, and approve the plan of the newest commits."
         )
     was_held, story.held_by = bool(story.held_by), ""
     holding = campaign.has(MigrationState.HOLDING)

@@ -32,12 +32,37 @@ from workflows.rules.stages import Stage as Stage
 
 @dataclass(frozen=True)
 class Woke:
-    """Something happened around a pull request; GitHub itself will say what. reason: "event.action". guid: the delivery's."""
+    """Something happened around a pull request; GitHub itself will say what.
+
+    reason: "event.action" of a delivery, or who else knocks. guid: the delivery's.
+
+    shows: what a listing showed of it (OpenPullRequest.shows), where that is what woke: a story that ended knowing the same stays ended.
+    """
 
     ref: PullRequestRef
     reason: str
     guid: str = ""
+    shows: str = ""
     kind: Literal["woke"] = "woke"
+
+
+@dataclass(frozen=True)
+class OpenPullRequest:
+    """One line of GitHub's list. changed_at: ISO 8601 by GitHub's clock."""
+
+    number: int
+    head_sha: HeadSha
+    base_ref: str
+    changed_at: str
+
+    @property
+    def shows(self) -> str:
+        return shows(self.head_sha, self.base_ref)
+
+
+def shows(head_sha: HeadSha, base_ref: str) -> str:
+    """What makes a pull request worth another story: its head and its base."""
+    return f"{head_sha} {base_ref}"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from workflows.messages import (
     MigrationOrder,
     Narrate,
     Notice,
+    OpenPullRequest,
     OrderRef,
     PlanDatabase,
     PlanStatement,
@@ -107,8 +108,14 @@ async def wake_pull_request(message: Woke) -> None:
 
 
 @activity.defn
-async def list_open_pull_requests(repository: str, base: str) -> list[int]:
-    """Numbers of the open pull requests against base ("" for any base)."""
+async def list_open_pull_requests(repository: str, base: str) -> list[OpenPullRequest]:
+    """The open pull requests against base ("" for any base)."""
+    raise NotImplementedError
+
+
+@activity.defn
+async def redeliver_failed(since: str) -> int:
+    """Ask GitHub to send again what it could not deliver since then (ISO 8601). Returns how many."""
     raise NotImplementedError
 
 
@@ -145,6 +152,18 @@ async def enqueue(ask: Enqueue) -> None:
 @activity.defn
 async def read_order(ref: OrderRef) -> MigrationOrder:
     """Query the requester for the whole order."""
+    raise NotImplementedError
+
+
+@activity.defn
+async def list_repositories() -> list[str]:
+    """owner/name of each enrolled repository."""
+    raise NotImplementedError
+
+
+@activity.defn
+async def list_stories(repository: str) -> list[int]:
+    """Numbers of the repository's pull requests whose workflow is open."""
     raise NotImplementedError
 
 

@@ -24,6 +24,7 @@ from workflows.messages import (
     RequestReview,
     Say,
     SetLabels,
+    shows,
 )
 from workflows.needs import narrate, notify, publish_check, publish_comment, react, request_review, say, set_labels
 from workflows.rules import checks
@@ -313,6 +314,11 @@ class Publishing:
             ]
         ) if self._shown.get("") != f"{stage} {clusters}" else None
         self._shown[""] = f"{stage} {clusters}"
+        if story.snapshot is not None and not story.trouble:
+            about = shows(story.head_sha, story.snapshot.base_ref)
+            if self._shown.get(addresses.SHOWS) != about:
+                workflow.upsert_memo({addresses.SHOWS: about})
+                self._shown[addresses.SHOWS] = about
         workflow.set_current_details(story.in_words())
 
 

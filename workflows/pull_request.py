@@ -56,8 +56,8 @@ class PullRequest:
             await self.give_word()  # to begin, and to swap, while approvals still hold
             self.prove()  # the live schema is diffed again and must be clean
             await self.publishing.publish()  # labels, comment and checks follow from the story
-            if self.over:
-                return await self.tell_the_end()
+            if self.over and await self.tell_the_end():
+                return self.story.one_line()
             await self.news()
 
     # ── What may arrive ──
@@ -202,12 +202,12 @@ class PullRequest:
             return False  # the other pull request with this head will move, and must not find nobody here
         return self.story.stage() in {Stage.MERGED, Stage.CLOSED, Stage.NO_CHANGES, Stage.NOT_ENROLLED}
 
-    async def tell_the_end(self) -> str:
-        stage = self.story.stage()
-        if stage in {Stage.MERGED, Stage.CLOSED}:
+    async def tell_the_end(self) -> bool:
+        """Returns whether it still is the end: who speaks up meanwhile (reopened!) is heard."""
+        if self.story.stage() in {Stage.MERGED, Stage.CLOSED}:
             await orders.tell_ended(self.story)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return self.story.one_line()
+        return self.over
 
     async def news(self) -> None:
         """Sleep until something was heard, planned or proven, or the next look is due by itself."""

@@ -293,7 +293,7 @@ class Story:
             return Approvals()  # gates are those of the base branch that was approved for, or none
         keep = self.enrolment is not None and self.enrolment.options.keep_owner_approval_on_same_digest
         return approvals.judge(
-            snapshot.reviews if keep else approvals.for_earlier_commit(snapshot.reviews, campaign.head_sha),
+            approvals.before_the_push(snapshot.reviews) if keep else approvals.for_earlier_commit(snapshot.reviews, campaign.head_sha),
             author=snapshot.author,
             head_sha=campaign.head_sha,
             publication=campaign.publication,

@@ -4,6 +4,7 @@ The schema is the truth: exit codes and events are hints, what the table looks l
 and released here after the data was looked at, on the requester's word that the approvals still hold.
 """
 
+import asyncio
 import hashlib
 import itertools
 from dataclasses import dataclass, field, replace
@@ -93,6 +94,17 @@ class TableMigration:
 
     @workflow.run
     async def run(self, work: MigrationWork) -> MigrationMoved:
+        """An operator who cancels the workflow in Temporal aborts the migration: gh-ost is stopped before its swap, and everybody is told."""
+        migrating = asyncio.create_task(self.migrate(work))
+        try:
+            return await asyncio.shield(migrating)
+        except asyncio.CancelledError:
+            if workflow.cancellation_reason() is None:
+                raise  # a worker that forgets it, not an operator
+            self.aborted = self.aborted or Abort(work.order.migration_id, by="an operator", reason="cancelled in Temporal")
+            return await migrating
+
+    async def migrate(self, work: MigrationWork) -> MigrationMoved:
         try:
             order = self.order = await self.read_order(work.order)
         except ActivityError as trouble:

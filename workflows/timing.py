@@ -62,6 +62,12 @@ GHOST_RUN: Final = timedelta(days=60)
 RUNNER_PATIENCE: Final = timedelta(minutes=10)
 """How long a runner host may be away before its run is fenced at the database instead."""
 
+FIRST_ROUND_LOOKS_BACK: Final = timedelta(hours=1)
+"""What the first round for lost webhooks takes for changed."""
+
+ROUNDS_OVERLAP: Final = timedelta(minutes=5)
+"""How far each round looks back beyond the last one's beginning: for clocks that differ, and lists that lag."""
+
 SPAWN_PATIENCE: Final = timedelta(hours=24)
 """How long a migration waits for any runner to take it."""
 

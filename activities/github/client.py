@@ -7,7 +7,7 @@ models are never imported (loading all of them: 6.4 s and 316 MB; this module: a
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -207,10 +207,44 @@ class GitHubClient:
 
         An expected error status ends it. Errors: as call; NeedsHuman past PAGES pages, since half a list is no truth.
         """
+
+        def ask(address: str, asked: Mapping[str, str | int] | None) -> Awaitable[Answer]:
+            return self.call("GET", address, repository, params=asked, expected=expected)
+
+        async for item in self._every(ask, path, model, params=params, key=key):
+            yield item
+
+    async def call_as_app(
+        self, method: str, path: str, *, params: Mapping[str, str | int] | None = None, expected: Collection[int] = ()
+    ) -> Answer:
+        """One request as the App itself, about no repository. Errors: as call."""
+        answer = await self._send(method, path, None, params=params)
+        if answer.status < 400 or (answer.status in expected and not _is_limit(answer)):
+            return answer
+        raise self._error(answer, "any repository", as_app=True)
+
+    async def pages_as_app(self, path: str, model: type[M]) -> AsyncIterator[M]:
+        """Every item of a list of the App's own. Errors: as pages."""
+
+        def ask(address: str, asked: Mapping[str, str | int] | None) -> Awaitable[Answer]:
+            return self.call_as_app("GET", address, params=asked)
+
+        async for item in self._every(ask, path, model):
+            yield item
+
+    async def _every(
+        self,
+        ask: Callable[[str, Mapping[str, str | int] | None], Awaitable[Answer]],
+        path: str,
+        model: type[M],
+        *,
+        params: Mapping[str, str | int] | None = None,
+        key: str | None = None,
+    ) -> AsyncIterator[M]:
         asked: Mapping[str, str | int] | None = {"per_page": PER_PAGE, **(params or {})}
         address = path
         for _ in range(PAGES):
-            answer = await self.call("GET", address, repository, params=asked, expected=expected)
+            answer = await ask(address, asked)
             if answer.status >= 400:
                 return
             found = answer.json()
@@ -222,9 +256,7 @@ class GitHubClient:
             if answer.next_url is None:
                 return
             address, asked = self._same_server(answer.next_url), None
-        raise NeedsHuman(
-            f"GET {path} of {repository} has more than {PAGES * PER_PAGE} entries, more than is read. Close or clean up what is not needed."
-        )
+        raise NeedsHuman(f"GET {path} has more than {PAGES * PER_PAGE} entries, more than is read. Close or clean up what is not needed.")
 
     async def installation_token(self, repository: str) -> str:
         """A token for git over HTTPS: user `x-access-token`, this as password. Good for at least a minute."""

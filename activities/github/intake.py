@@ -147,7 +147,7 @@ class Doorbell:
         await self._accept(message)
 
 
-PASSING: Final = ("issue_comment.", "pull_request_review.", "pull_request.labeled", "pull_request.unlabeled")
+PASSING: Final = ("issue_comment.", "pull_request_review.", "pull_request.labeled", "pull_request.unlabeled", "round")
 """What cannot make a pull request that has ended with its verdict worth another story (DESIGN §6)."""
 
 
@@ -173,7 +173,10 @@ async def _wake(client: Client, message: Woke | Rerequested, timing: Timing) -> 
 
 
 async def _told_or_ended(client: Client, message: Woke) -> bool:
-    """Whether the story heard it, or has ended in good order. One that was never begun (a lost delivery) or broke off is begun."""
+    """Whether the story heard it, or has ended in good order. One that was never begun (a lost delivery) or broke off is begun.
+
+    Where a listing says what the pull request shows now, good order means that the story ended knowing just that.
+    """
     handle = client.get_workflow_handle(addresses.pull_request(message.ref))
     patience = timedelta(seconds=ACCEPT_WITHIN)
     try:
@@ -189,7 +192,9 @@ async def _told_or_ended(client: Client, message: Woke) -> bool:
         if unknown.status is not RPCStatusCode.NOT_FOUND:
             raise
         return False
-    return described.status is WorkflowExecutionStatus.COMPLETED
+    if described.status is not WorkflowExecutionStatus.COMPLETED:
+        return False
+    return not message.shows or message.shows == await described.memo_value(addresses.SHOWS, "")
 
 
 async def _start_sweep(client: Client, moved: BaseMoved) -> None:

@@ -1,8 +1,8 @@
 """What GitHub knows of a pull request, read at once after a wake-up; and the few things that are asked of the request itself."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 from urllib.parse import quote
 
 from temporalio import activity
@@ -12,7 +12,7 @@ from activities.github.checks import Checks, ShownRun
 from activities.github.client import GitHubClient, Shown, Together, iso
 from activities.github.comments import Comment, Comments
 from activities.github.people import People
-from workflows.messages import CommandGiven, Door, PullRequestSnapshot, ReadPullRequest, RequestReview
+from workflows.messages import CommandGiven, Door, OpenPullRequest, PullRequestSnapshot, ReadPullRequest, RequestReview
 from workflows.rules import commands
 from workflows.rules.approvals import Members, Review, ReviewState
 from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login
@@ -69,6 +69,8 @@ class _PullRequest(Shown):
 class _Listed(Shown):
     number: int
     head: _Head
+    base: _Base
+    updated_at: str = ""
 
 
 class _RequiredCheck(Shown):
@@ -117,6 +119,19 @@ class _Review(Shown):
     user: _User | None = None
     commit_id: str | None = None
     submitted_at: str | None = None
+
+
+class _DismissedReview(Shown):
+    """dismissal_commit_id: the commit whose push dismissed it; missing where a person did."""
+
+    review_id: int
+    state: str
+    dismissal_commit_id: str | None = None
+
+
+class _Event(Shown):
+    event: str
+    dismissed_review: _DismissedReview | None = None
 
 
 @dataclass(frozen=True)
@@ -187,8 +202,11 @@ class PullRequests:
         )
 
     @activity.defn
-    async def list_open_pull_requests(self, repository: str, base: str) -> list[int]:
-        return [one.number async for one in self._open(repository, base)]
+    async def list_open_pull_requests(self, repository: str, base: str) -> list[OpenPullRequest]:
+        return [
+            OpenPullRequest(number=one.number, head_sha=HeadSha(one.head.sha), base_ref=one.base.ref, changed_at=one.updated_at)
+            async for one in self._open(repository, base)
+        ]
 
     @activity.defn
     async def request_review(self, ask: RequestReview) -> None:
@@ -241,7 +259,22 @@ class PullRequests:
                     submitted_at=one.submitted_at or "",
                 )
             )
+        if any(one.state is ReviewState.DISMISSED for one in found):
+            pushed_away = await self._pushed_away(ref)
+            found = [replace(one, pushed_away=one.id in pushed_away) for one in found]
         return found
+
+    async def _pushed_away(self, ref: PullRequestRef) -> set[int]:
+        """Ids of approvals that a push dismissed. Whom a person dismissed stays dismissed, whatever was pushed before or after."""
+        by_push: set[int] = set()
+        by_person: set[int] = set()
+        path = f"/repos/{quote(ref.repository)}/issues/{ref.number}/events"
+        async for one in self._github.pages(path, ref.repository, _Event):
+            if one.event != "review_dismissed" or one.dismissed_review is None:
+                continue
+            is_pushed = bool(one.dismissed_review.dismissal_commit_id) and one.dismissed_review.state == "approved"
+            (by_push if is_pushed else by_person).add(one.dismissed_review.review_id)
+        return by_push - by_person
 
     async def _twins(self, ref: PullRequestRef, head_sha: str) -> tuple[int, ...]:
         """By listing the open ones: GitHub's list of a commit's pull requests leaves out those from forks."""
@@ -252,7 +285,7 @@ class PullRequests:
     async def _ask_enrolment(self, repository: str) -> Enrolment | None:
         return await self._enrolment_of(repository)
 
-    def _open(self, repository: str, base: str) -> Any:
+    def _open(self, repository: str, base: str) -> AsyncIterator[_Listed]:
         params: dict[str, str | int] = {"state": "open"}
         if base:
             params["base"] = base

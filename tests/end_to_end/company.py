@@ -103,6 +103,15 @@ class Company:
         with (self.product.folder / "inventory.toml").open("a") as inventory:
             inventory.write("\n".join([*lines, 'rw_host = "127.0.0.1"', f"rw_port = {port}", ""]))
 
+    def go_round(self) -> None:
+        """What the schedule does every few minutes."""
+
+        async def trigger() -> None:
+            client = await self.product.stack.temporal.client()
+            await client.get_schedule_handle(addresses.ROUND).trigger()
+
+        asyncio.run(trigger())
+
     def until_ended(self, pull: PullRequest, *, seconds: float = 60) -> str:
         """The story's last line, once its workflow has nothing left to wait for."""
 

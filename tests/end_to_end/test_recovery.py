@@ -87,6 +87,34 @@ def test_deliveries_that_found_the_door_shut_are_made_up_for(company: Company) -
     change.until_conclusion("success", seconds=120)
 
 
+def test_what_lost_webhooks_would_have_said_is_found_out_by_a_round(company: Company) -> None:
+    shop = company.shop({"orders": ORDERS}, rows=10, environments={"staging": "staging"})
+    company.world.chaos.deliveries(lose=1.0)
+    change = shop.open("add-note", {"orders/orders.sql": with_column(ORDERS, "`note` int DEFAULT NULL")})
+    company.go_round()
+    change.until_conclusion("action_required")
+    change.ready()
+    change.approve("oscar")
+    company.go_round()
+    change.until(lambda: "migration:skeefree:detected" in change.labels, "the plan to be detected")
+    change.close()
+    company.go_round()
+    company.world.chaos.calm()
+    assert "closed" in company.until_ended(change.pull)
+
+
+def test_a_button_whose_delivery_failed_is_pressed_again_by_a_round(company: Company) -> None:
+    shop = company.shop({"orders": ORDERS}, rows=10, environments={"staging": "staging"})
+    change = shop.open("add-note", {"orders/orders.sql": with_column(ORDERS, "`note` int DEFAULT NULL, SYNTAX")})
+    change.until_conclusion("failure")
+    first = change.check()
+    assert first is not None
+    with door_shut(company):
+        company.world.rerequest(first, by="dave")
+    company.go_round()
+    change.until(lambda: change.check() is not first and change.conclusion() == "failure", "the plan to be made again")
+
+
 @contextlib.contextmanager
 def door_shut(company: Company) -> Iterator[None]:
     """Killed; everything that is delivered meanwhile fails."""

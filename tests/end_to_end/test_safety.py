@@ -284,6 +284,24 @@ def test_an_approval_that_is_dismissed_while_gh_ost_copies_holds_the_cut_over(sh
     assert ["id", "customer", "note"] == columns(shop)
 
 
+def test_a_push_that_dismisses_approvals_leaves_what_runs_alone_and_keeps_the_new_head_shut(shop: Shop) -> None:
+    app_id = shop.company.github.app_id
+    shop.world.protect_branch(shop.repository, "main", required_check="SchemaBot", app_id=app_id, dismiss_stale_reviews=True)
+    change = adds_a_column(shop)
+    with kept_copying(shop):
+        change.approved_by_both()
+        change.until(lambda: len(shop.tables(shop.servers[0])) > 1, "gh-ost to begin")
+        first = change.head
+        change.push({"orders/refunds.sql": REFUNDS})
+        change.until(lambda: "migration:late:commits" in change.labels, "late commits to be seen")
+        assert {"DISMISSED"} == {review.state for review in change.pull.reviews}
+    change.until(lambda: columns(shop) == ["id", "customer", "note"], "the commit that was approved to be live")
+    change.until(lambda: "migration:late:commits" not in change.labels, "the new head to be planned")
+    assert first != change.head
+    change.until_says("Owner: waiting · DBA: waiting")
+    assert "refunds" not in shop.tables(shop.servers[0])
+
+
 def test_an_objection_while_gh_ost_copies_holds_the_cut_over_until_it_is_answered(shop: Shop) -> None:
     change = held_before_cut_over(shop)
     change.next_second()

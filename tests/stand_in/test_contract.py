@@ -34,6 +34,7 @@ def full_acme() -> Iterator[Acme]:
         world.request_reviews(pull, users=["dora"], teams=["databases"], by="dave")
         world.review(pull, "olive", "APPROVED", "Good.")
         world.review(pull, "dirk", "COMMENTED", "Hm.", commit_id=None)
+        world.dismiss_review(world.review(pull, "dirk", "APPROVED", ""), by="olga")
         world.add_label(pull, "migration:skeema:diff", by="skeebot[bot]")
         world.react(world.comment(pull, "dana", "Looks good"), "olive", "rocket")
         world.protect_branch(acme.repository, required_check="SchemaBot", app_id=github.app_id, required_approvals=1)
@@ -112,6 +113,7 @@ AS_INSTALLATION: dict[str, Ask] = {
     "repos/get": lambda c, a: c.rest.repos.async_get(*HERE),
     "repos/list-branches": lambda c, a: c.rest.repos.async_list_branches(*HERE),
     "repos/get-branch": lambda c, a: c.rest.repos.async_get_branch(*HERE, "main"),
+    "issues/list-events": lambda c, a: c.rest.issues.async_list_events(*HERE, first_pull(a).number),
     "repos/get-branch-rules": lambda c, a: c.rest.repos.async_get_branch_rules(*HERE, "main"),
     "repos/get-collaborator-permission-level": lambda c, a: c.rest.repos.async_get_collaborator_permission_level(*HERE, "dana"),
     "git/get-ref": lambda c, a: c.rest.git.async_get_ref(*HERE, "pull/1/merge"),

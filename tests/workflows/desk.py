@@ -46,6 +46,7 @@ from workflows.messages import (
     MigrationState,
     Narrate,
     Notice,
+    OpenPullRequest,
     OrderRef,
     PlanDatabase,
     PlanStatement,
@@ -77,11 +78,11 @@ from workflows.rules.checks import CheckState
 from workflows.rules.names import DatabaseRow, Fingerprint, HeadSha, Login, PullRequestRef, Target
 from workflows.rules.plan import ChangeKind, DatabasePlan, Directory, Enrolment, PlannedMigration, Strategy
 from workflows.story import Story
-from workflows.sweep import Sweep
+from workflows.sweep import Round, Sweep
 from workflows.table_migration import TableMigration
 from workflows.timing import Timing
 
-WORKFLOWS = [PullRequest, ClusterQueue, TableMigration, Registry, Sweep, ByHand]
+WORKFLOWS = [PullRequest, ClusterQueue, TableMigration, Registry, Sweep, Round, ByHand]
 
 QUICK = Timing(
     snapshot_spacing=0.02,
@@ -163,6 +164,11 @@ class Desk:
     release_answer: Callable[[CheckRelease], PreflightVerdict] | None = None
     verification: Comparison = Comparison.EQUAL
     cut_over_failures: int = 0
+    repositories: list[str] = field(default_factory=list)
+    listed: dict[int, str] = field(default_factory=dict)
+    """Open pull requests of every repository → when each changed. Empty: this one, just now."""
+    stories: list[int] = field(default_factory=list)
+    redelivered_since: list[str] = field(default_factory=list)
     hand_plans: dict[str, tuple[PlannedMigration, ...]] = field(default_factory=dict)
 
     planning: asyncio.Event = field(default_factory=asyncio.Event)
@@ -340,8 +346,24 @@ class Desk:
         self.woken.append(message)
 
     @activity.defn
-    async def list_open_pull_requests(self, repository: str, base: str) -> list[int]:
-        return [self.ref.number]
+    async def list_open_pull_requests(self, repository: str, base: str) -> list[OpenPullRequest]:
+        return [
+            OpenPullRequest(number=number, head_sha=self.head_sha, base_ref=self.base_ref, changed_at=at)
+            for number, at in (self.listed or {self.ref.number: self.now()}).items()
+        ]
+
+    @activity.defn
+    async def redeliver_failed(self, since: str) -> int:
+        self.redelivered_since.append(since)
+        return 0
+
+    @activity.defn
+    async def list_repositories(self) -> list[str]:
+        return self.repositories
+
+    @activity.defn
+    async def list_stories(self, repository: str) -> list[int]:
+        return self.stories
 
     @activity.defn
     async def find_changes(self, ask: FindChanges) -> Changes:

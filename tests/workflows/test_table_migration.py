@@ -65,6 +65,17 @@ async def test_a_crash_after_the_swap_is_not_a_failure(desk: Desk) -> None:
     assert "complete" == (await handle.result()).outcome
 
 
+async def test_a_workflow_that_is_cancelled_in_temporal_is_an_abort(desk: Desk) -> None:
+    desk.copying.clear()
+    handle = await desk.by_hand(migration()).start("one")
+    await desk.until(lambda: len(desk.spawned) == 1)
+    await desk.client.get_workflow_handle(addresses.table_migration(migration().target)).cancel()
+    result = await handle.result()
+    assert ("failed", 1) == (result.outcome, len(desk.aborted))
+    assert "cancelled in Temporal" in result.text
+    assert set() == desk.live
+
+
 async def test_words_for_another_migration_change_nothing(desk: Desk) -> None:
     desk.copying.clear()
     handle = await desk.by_hand(migration()).start("one")

@@ -1,7 +1,7 @@
 """Two gates, two people (DESIGN §3). Claims come in, verdicts go out; nobody is asked anything here."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -20,13 +20,17 @@ class ReviewState(StrEnum):
 
 @dataclass(frozen=True)
 class Review:
-    """A claim. submitted_at: ISO 8601 UTC with whole seconds, GitHub's clock. commit_id may be missing ("")."""
+    """A claim. submitted_at: ISO 8601 UTC with whole seconds, GitHub's clock. commit_id may be missing ("").
+
+    pushed_away: an approval that no person dismissed, but the push of newer commits where the base branch asks for that.
+    """
 
     id: int
     login: Login
     state: ReviewState
     commit_id: str
     submitted_at: str
+    pushed_away: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,18 @@ def judge(
 def for_earlier_commit(reviews: Iterable[Review], head_sha: HeadSha) -> list[Review]:
     """The reviews as they stand for what was approved at head_sha while newer commits are reviewed too.
 
-    A later approval of newer commits takes nothing back (and lifts that person's own objections); a later objection does.
+    A later approval of newer commits takes nothing back (and lifts that person's own objections), and neither does the push that brought
+    them, where the base branch asks for new approvals after each; a later objection does.
     """
-    given = sorted(reviews, key=_order)
+    given = sorted(before_the_push(reviews), key=_order)
     moved_on = {one.login.casefold() for one in _latest_of_each(given) if one.state is ReviewState.APPROVED and one.commit_id != head_sha}
     about_it = [one for one in given if one.state is not ReviewState.APPROVED or one.commit_id == head_sha]
     return [one for one in about_it if one.state is ReviewState.APPROVED or one.login.casefold() not in moved_on]
+
+
+def before_the_push(reviews: Iterable[Review]) -> list[Review]:
+    """Approvals that a push dismissed, as they were given: what runs is the commit that they are about."""
+    return [replace(one, state=ReviewState.APPROVED) if one.pushed_away and one.state is ReviewState.DISMISSED else one for one in reviews]
 
 
 def moment(at: str) -> datetime | None:

@@ -198,6 +198,18 @@ async def test_a_dismissed_review_and_one_without_a_commit_are_read_as_such(
     assert [(ReviewState.DISMISSED, pull.head_sha), (ReviewState.APPROVED, "")] == [(one.state, one.commit_id) for one in found.reviews]
 
 
+async def test_an_approval_that_a_push_dismissed_is_told_from_one_that_a_person_did(
+    acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef
+) -> None:
+    acme.world.protect_branch(acme.repository, required_check="SchemaBot", app_id=acme.github.app_id, dismiss_stale_reviews=True)
+    acme.world.dismiss_review(acme.world.review(pull, "dana", "APPROVED", ""), by="olga")
+    acme.world.review(pull, "oscar", "APPROVED", "")
+    acme.world.push(acme.repository, "add-note", {"README.md": "# the shop\n"}, author="dave")
+    found = await look(pulls, ref)
+    assert {"dana": False, "oscar": True} == {str(one.login): one.pushed_away for one in found.reviews}
+    assert {ReviewState.DISMISSED} == {one.state for one in found.reviews}
+
+
 async def test_more_reviews_than_a_page_holds_are_all_read(acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef) -> None:
     for number in range(120):
         acme.world.review(pull, "dora", "COMMENTED", f"remark {number}")
@@ -339,5 +351,6 @@ async def test_open_pull_requests_are_listed_by_base(acme: Acme, pulls: PullRequ
     other = acme.open_change("other", base="release")
     closed = acme.open_change("closed")
     acme.world.close_pull_request(closed, by="dave")
-    assert [pull.number] == await pulls.list_open_pull_requests("acme/shop", "main")
-    assert {pull.number, other.number} == set(await pulls.list_open_pull_requests("acme/shop", ""))
+    (on_main,) = await pulls.list_open_pull_requests("acme/shop", "main")
+    assert (pull.number, f"{pull.head_sha} main") == (on_main.number, on_main.shows)
+    assert {pull.number, other.number} == {one.number for one in await pulls.list_open_pull_requests("acme/shop", "")}

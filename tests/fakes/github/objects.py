@@ -276,6 +276,19 @@ class Review:
     body: str
     commit_id: str | None
     submitted_at: datetime
+    dismissal: Dismissal | None = None
+
+
+@dataclass(eq=False)
+class Dismissal:
+    """How a review lost its say. pushed: the commit whose push did it, where the base branch asks for new reviews after each."""
+
+    id: int
+    actor: User
+    state: str
+    message: str | None
+    at: datetime
+    pushed: str | None = None
 
 
 @dataclass(eq=False)

@@ -12,6 +12,7 @@ from tests.fakes.github.objects import (
     JSON,
     PASSING_CONCLUSIONS,
     CheckRun,
+    Dismissal,
     MergeRefused,
     MergeTest,
     PullRequest,
@@ -202,7 +203,7 @@ class Pulls(Repositories):
         protection = pr.repository.protections.get(pr.base_ref)
         if protection and protection.dismiss_stale_reviews:
             for review in [r for r in pr.reviews if r.state == "APPROVED"]:
-                self._dismiss(review, by, "The base branch asks for a new review after every push.")
+                self._dismiss(review, by, "The base branch asks for a new review after every push.", pushed=after)
         self._ask_for_merge_test(pr)
         self._pull_event(pr, "synchronize", by, before=before, after=after)
 
@@ -460,9 +461,10 @@ class Pulls(Repositories):
     def dismiss_review(self, review: Review, *, by: UserRef, message: str = "") -> None:
         self._dismiss(review, self.user(by), message)
 
-    def _dismiss(self, review: Review, by: User, message: str) -> None:
+    def _dismiss(self, review: Review, by: User, message: str, *, pushed: str | None = None) -> None:
         if review.state not in ("APPROVED", "CHANGES_REQUESTED"):
             raise Refused(422, "Can not dismiss a commented pull request review")
+        review.dismissal = Dismissal(self.next_id(), by, review.state.lower(), message or None, self.now(), pushed)
         review.state = "DISMISSED"
         self._note(review.pull, by, "dismissed", f"dismissed {review.user.login}’s review" + (f": {message}" if message else ""))
         self._review_event(review, "dismissed", by)

@@ -696,6 +696,12 @@ def remove_label(call: Call) -> Answer:
 # --- conversation ---
 
 
+@operation("issues/list-events", "GET", f"{REPO}/issues/{{number}}/events", needs=TALK_READ)
+def list_events(call: Call) -> Answer:
+    """Of the many kinds of events, only the dismissals of reviews."""
+    return call.page([review for review in call.pull.reviews if review.dismissal is not None], call.world.shapes.dismissal)
+
+
 @operation("issues/get", "GET", f"{REPO}/issues/{{number}}", needs=TALK_READ)
 def get_issue(call: Call) -> Answer:
     return Answer(call.world.shapes.issue(call.pull))

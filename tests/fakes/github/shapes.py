@@ -318,6 +318,23 @@ class Shapes:
             "response": {"headers": delivery.response_headers, "payload": delivery.response_body},
         }
 
+    def dismissal(self, review: Review) -> JSON:
+        how = review.dismissal
+        assert how is not None, "only of a dismissed review"
+        said = {"state": how.state, "review_id": review.id, "dismissal_message": how.message}
+        return {
+            "id": how.id,
+            "node_id": node_id("ReviewDismissedEvent", how.id),
+            "url": f"{self._world.api_url}/repos/{review.pull.repository}/issues/events/{how.id}",
+            "actor": self.user(how.actor),
+            "event": "review_dismissed",
+            "commit_id": None,
+            "commit_url": None,
+            "created_at": when(how.at),
+            "performed_via_github_app": None,
+            "dismissed_review": said | ({"dismissal_commit_id": how.pushed} if how.pushed else {}),
+        }
+
     # --- repositories ---
 
     def repository_named(self, repository: Repository) -> JSON:

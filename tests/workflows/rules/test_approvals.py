@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.rules.approvals import Approvals, Members, Publication, Review, ReviewState, judge, moment
+from workflows.rules.approvals import Approvals, Members, Publication, Review, ReviewState, for_earlier_commit, judge, moment
 from workflows.rules.names import HeadSha, Login, PlanDigest
 
 HEAD = HeadSha("b" * 40)
@@ -49,6 +49,27 @@ def test_approval_without_a_commit_does_not_count() -> None:
     verdict = judged(review("grace", commit=""))
     assert verdict.owner is None
     assert "GitHub does not say which commit" in verdict.not_counted["grace"]
+
+
+def pushed_away(login: str) -> Review:
+    return replace(review(login, ReviewState.DISMISSED), pushed_away=True)
+
+
+def test_an_approval_that_newer_commits_pushed_away_still_counts_for_the_commit_that_runs() -> None:
+    assert judged(*for_earlier_commit([pushed_away("grace"), review("dora")], HEAD)).both
+
+
+def test_an_approval_that_a_push_dismissed_does_not_count_for_a_plan_that_is_yet_to_run() -> None:
+    assert judged(pushed_away("grace"), review("dora")).owner is None
+
+
+def test_an_approval_that_a_person_dismissed_counts_for_nothing_any_more() -> None:
+    assert judged(*for_earlier_commit([review("grace", ReviewState.DISMISSED), review("dora")], HEAD)).owner is None
+
+
+def test_an_objection_after_the_push_holds_what_runs() -> None:
+    objection = review("grace", ReviewState.CHANGES_REQUESTED, seconds=90, commit="c" * 40)
+    assert not judged(*for_earlier_commit([pushed_away("grace"), review("dora"), objection], HEAD)).both
 
 
 def test_approval_before_the_plan_was_shown_does_not_count() -> None:
