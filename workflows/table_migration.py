@@ -94,7 +94,7 @@ class TableMigration:
 
     @workflow.run
     async def run(self, work: MigrationWork) -> MigrationMoved:
-        """An operator who cancels the workflow in Temporal aborts the migration: gh-ost is stopped before its swap, and everybody is told."""
+        """An operator who cancels the workflow in Temporal aborts the migration: gh-ost is stopped before its swap, everybody is told."""
         migrating = asyncio.create_task(self.migrate(work))
         try:
             return await asyncio.shield(migrating)
