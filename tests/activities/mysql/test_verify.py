@@ -453,13 +453,19 @@ def running(application: Application) -> Iterator[Application]:
             thread.join()
 
 
+async def written(application: Application) -> None:
+    """The copy lags behind something by now."""
+    async with asyncio.timeout(30):
+        while application.writes <= 50:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_faithful_copy_is_equal_while_it_lags_behind(fresh_schema: Schema, verifications: Verifications) -> None:
     make(fresh_schema, rows=10_000, ghost="ADD COLUMN extra int")
     with running(Application(fresh_schema, ids=10_000, lag=0.5)) as application:
-        await asyncio.sleep(0.6)
+        await written(application)
         found = await verdict(verifications, asking(fresh_schema))
 
-    assert application.writes > 50
     assert Comparison.EQUAL is found.outcome, found.detail
     assert abs(10_000 - found.rows) < 1000
 
@@ -478,8 +484,8 @@ async def test_a_row_that_never_rests_is_unproven_unless_it_may_be_held(
 ) -> None:
     make(fresh_schema, rows=1000)
     holding = Verifications(lone_settings.model_copy(update={"verify_hold_rows": 5}), lone_discovery, QUICK)
-    with running(Application(fresh_schema, ids=1000, lag=0.5, hot=77)):
-        await asyncio.sleep(0.3)
+    with running(Application(fresh_schema, ids=1000, lag=0.5, hot=77)) as application:
+        await written(application)
         unproven = await verdict(verifications, asking(fresh_schema))
         held = await verdict(holding, asking(fresh_schema))
 
@@ -509,7 +515,9 @@ async def test_cancelled_it_leaves_nothing_running(fresh_schema: Schema, lone_se
     environment = ActivityEnvironment()
     patient = Verifications(lone_settings, lone_discovery, replace(QUICK, settled=100.0))
     running_one = asyncio.create_task(environment.run(patient.verify, asking(fresh_schema)))
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(30):
+        while not fresh_schema.run("SELECT * FROM information_schema.processlist WHERE user = 'skeebot_verify'"):
+            await asyncio.sleep(0.02)
     environment.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running_one
