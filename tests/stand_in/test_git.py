@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -53,14 +54,60 @@ def test_the_test_merge_follows_the_head(acme: Acme) -> None:
     assert head == acme.repository.git.read_commit(seen["refs/pull/1/merge"]).parents[1]
 
 
-def test_a_moved_base_leaves_a_stale_test_merge_until_somebody_looks(acme: Acme) -> None:
+def test_a_moved_base_leaves_the_test_merge_behind_although_somebody_looks(acme: Acme) -> None:
+    pull = acme.open_change()
+    before = refs(acme)["refs/pull/1/merge"]
+    base = acme.world.push("acme/shop", "main", {"other.sql": "x"}, author="olga")
+    acme.world.look_at(pull)
+    assert before == refs(acme)["refs/pull/1/merge"]
+    assert base != pull.base_sha
+    assert acme.world.mergeable(pull)
+
+
+def test_another_merge_base_makes_a_new_test_merge(acme: Acme) -> None:
+    world = acme.world
+    first = world.push("acme/shop", "add-note", {"first.sql": "x"}, author="dave")
+    world.push("acme/shop", "add-note", {"second.sql": "x"}, author="dave")
+    pull = world.open_pull_request("acme/shop", "add-note", author="dave")
+    world.create_branch("acme/shop", "part", by="dave", at=first)
+    part = world.open_pull_request("acme/shop", "part", author="dave")
+    base = world.merge(part, by="olga")
+    assert (base, pull.head_sha) == acme.repository.git.read_commit(refs(acme)["refs/pull/1/merge"]).parents
+
+
+def test_a_test_merge_of_more_than_twelve_hours_is_made_anew_when_somebody_looks(acme: Acme) -> None:
+    pull = acme.open_change()
+    before = refs(acme)["refs/pull/1/merge"]
+    base = acme.world.push("acme/shop", "main", {"other.sql": "x"}, author="olga")
+    opened = acme.world.now()
+    acme.world.clock = lambda: opened + timedelta(hours=11)
+    acme.world.look_at(pull)
+    assert before == refs(acme)["refs/pull/1/merge"]
+    acme.world.clock = lambda: opened + timedelta(hours=13)
+    acme.world.look_at(pull)
+    assert (base, pull.head_sha) == acme.repository.git.read_commit(refs(acme)["refs/pull/1/merge"]).parents
+
+
+def test_an_older_enterprise_server_makes_the_test_merge_anew_when_somebody_looks(acme: Acme) -> None:
+    acme.world.test_merge_follows_base = True
     pull = acme.open_change()
     before = refs(acme)["refs/pull/1/merge"]
     base = acme.world.push("acme/shop", "main", {"other.sql": "x"}, author="olga")
     assert before == refs(acme)["refs/pull/1/merge"]
-    assert base != pull.base_sha
     acme.world.look_at(pull)
     assert (base, pull.head_sha) == acme.repository.git.read_commit(refs(acme)["refs/pull/1/merge"]).parents
+
+
+def test_a_closed_pull_request_keeps_its_last_test_merge_and_a_merged_one_has_none(acme: Acme) -> None:
+    closed, merged = acme.open_change("one"), acme.open_change("two")
+    last = refs(acme)["refs/pull/1/merge"]
+    acme.world.close_pull_request(closed, by="dave")
+    acme.world.merge(merged, by="olga")
+    acme.world.look_at(closed)
+    seen = refs(acme)
+    assert last == seen["refs/pull/1/merge"]
+    assert "refs/pull/2/merge" not in seen
+    assert merged.head_sha == seen["refs/pull/2/head"]
 
 
 def test_the_test_merge_may_be_late(acme: Acme) -> None:

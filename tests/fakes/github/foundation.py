@@ -91,6 +91,9 @@ class Foundation:
         self.mergeability_delay = 0.0
         """Seconds for which a test merge stays stale after it was asked for; `math.inf` holds it until
         `compute_mergeability` is called."""
+        self.test_merge_follows_base = False
+        """As before 19 February 2026 and on older GitHub Enterprise Servers: whoever looks at a pull request whose base moved gets a new
+        test merge."""
 
     def dispose(self) -> None:
         if self._own_folder:

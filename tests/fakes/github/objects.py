@@ -202,12 +202,23 @@ class Repository:
 
 @dataclass(frozen=True)
 class MergeTest:
-    """One computation of `refs/pull/N/merge`."""
+    """One answer to whether the two can be merged."""
 
     base: str
     head: str
-    merge_commit: str | None
-    """None: the two conflict."""
+    clean: bool
+
+
+@dataclass(frozen=True)
+class TestMergeCommit:
+    """What `refs/pull/N/merge` was made of, and when."""
+
+    __test__ = False  # pytest takes every Test… for its own
+
+    base: str
+    head: str
+    merge_base: str | None
+    at: datetime
 
 
 @dataclass
@@ -252,8 +263,9 @@ class PullRequest:
     comments: list[Comment] = field(default_factory=list)
     timeline: list[TimelineEvent] = field(default_factory=list)
     merge_test: MergeTest | None = None
+    test_merge: TestMergeCommit | None = None
     merge_due: float | None = None
-    """Monotonic time at which the background computation of the test merge lands; None: none is under way."""
+    """Monotonic time at which the background computation lands; None: none is under way."""
 
     @property
     def merged(self) -> bool:

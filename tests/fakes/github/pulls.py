@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from tests.fakes.github.bare_git import FileChange
@@ -22,6 +23,7 @@ from tests.fakes.github.objects import (
     Review,
     ReviewState,
     Team,
+    TestMergeCommit,
     TimelineEvent,
     User,
 )
@@ -29,6 +31,7 @@ from tests.fakes.github.repositories import Repositories
 
 HEAD = "the pull request's head"
 """Stands for whatever the head is when the review is submitted."""
+TEST_MERGE_LASTS = timedelta(hours=12)
 WEB_FLOW = ("GitHub", "noreply@github.example")
 MergeMethod = Literal["merge", "squash", "rebase"]
 
@@ -208,7 +211,7 @@ class Pulls(Repositories):
         self._pull_event(pr, "synchronize", by, before=before, after=after)
 
     def _base_moved(self, pr: PullRequest, after: str | None, by: User) -> None:
-        """GitHub does not compute a new test merge because the base moved; it does when it is asked for one."""
+        """A base that moves makes no new test merge, unless it moves the merge base."""
         if after is None:
             self._close(pr, by)
             self._pull_event(pr, "closed", by)
@@ -217,6 +220,8 @@ class Pulls(Repositories):
             self._close(pr, by, merged=True)
             self._note(pr, by, "merged", f"merged this into {pr.base_ref}", sha=after)
             self._pull_event(pr, "closed", by)
+        elif pr.test_merge is not None and pr.test_merge.merge_base != pr.repository.git.merge_base(after, pr.head_sha):
+            self._ask_for_merge_test(pr)
 
     def _sync_head_ref(self, pr: PullRequest) -> None:
         ref = f"refs/pull/{pr.number}/head"
@@ -228,8 +233,8 @@ class Pulls(Repositories):
     # --- the test merge ---
 
     def _ask_for_merge_test(self, pr: PullRequest) -> None:
-        """What makes GitHub start its background job: opening, editing, a push to the head, or looking at it."""
-        if not pr.is_open or self._merge_test_is_fresh(pr):
+        """What makes GitHub start its background job: opening, editing, a push to the head, another merge base, or looking at it."""
+        if not pr.is_open or (self._merge_test_is_fresh(pr) and not self._wants_test_merge(pr)):
             pr.merge_due = None
         elif self.mergeability_delay <= 0:
             self.compute_mergeability(pr)
@@ -240,9 +245,20 @@ class Pulls(Repositories):
         tip = pr.repository.branches.get(pr.base_ref)
         return pr.merge_test is not None and (pr.merge_test.base, pr.merge_test.head) == (tip, pr.head_sha)
 
+    def _wants_test_merge(self, pr: PullRequest) -> bool:
+        """GitHub's rules since 19 February 2026: the head was pushed, the merge base is another, or the present one is twelve hours old."""
+        tip, present = pr.repository.branches[pr.base_ref], pr.test_merge
+        if self._merge_test_is_fresh(pr) and pr.merge_test is not None and not pr.merge_test.clean:
+            return False
+        if present is None or present.head != pr.head_sha or self.now() - present.at > TEST_MERGE_LASTS:
+            return True
+        if present.base == tip:
+            return False
+        return self.test_merge_follows_base or present.merge_base != pr.repository.git.merge_base(tip, pr.head_sha)
+
     @atomic
     def compute_mergeability(self, pull: PullRef) -> bool:
-        """Compute `refs/pull/N/merge` now: a commit whose parents are the base's tip and the head.
+        """Find out now whether the base's tip and the head can be merged; where GitHub would, also make `refs/pull/N/merge` of the two.
 
         On a conflict the ref stays at the last good one, or absent, and the answer is False.
         """
@@ -250,8 +266,7 @@ class Pulls(Repositories):
         repo, base = pr.repository, pr.repository.branches[pr.base_ref]
         pr.merge_due = None
         tree = repo.git.merge_tree(base, pr.head_sha)
-        commit = None
-        if tree is not None:
+        if tree is not None and self._wants_test_merge(pr):
             commit = repo.git.commit_tree(
                 tree,
                 (base, pr.head_sha),
@@ -262,8 +277,9 @@ class Pulls(Repositories):
             )
             repo.git.update_ref(f"refs/pull/{pr.number}/merge", commit)
             pr.merge_commit_sha = commit
-        pr.merge_test = MergeTest(base, pr.head_sha, commit)
-        return commit is not None
+            pr.test_merge = TestMergeCommit(base, pr.head_sha, repo.git.merge_base(base, pr.head_sha), self.now())
+        pr.merge_test = MergeTest(base, pr.head_sha, clean=tree is not None)
+        return tree is not None
 
     @atomic
     def settle_merges(self, repo: Repository) -> None:
@@ -274,7 +290,7 @@ class Pulls(Repositories):
 
     @atomic
     def look_at(self, pull: PullRef) -> PullRequest:
-        """What `GET /pulls/N` does before it answers: ask for a test merge where there is no current one."""
+        """What `GET /pulls/N` does before it answers: find out whether it can be merged where nobody knows."""
         pr = self.pull(pull)
         self.settle_merges(pr.repository)
         self._ask_for_merge_test(pr)
@@ -284,7 +300,7 @@ class Pulls(Repositories):
         """None while nobody has computed it for the present base and head."""
         if not pr.is_open or pr.merge_test is None or not self._merge_test_is_fresh(pr):
             return None
-        return pr.merge_test.merge_commit is not None
+        return pr.merge_test.clean
 
     def mergeable_state(self, pr: PullRequest) -> str:
         mergeable = self.mergeable(pr)
