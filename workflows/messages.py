@@ -214,9 +214,9 @@ class ChangedDirectory:
 
 @dataclass(frozen=True)
 class Changes:
-    """The test merge and what it changes.
+    """The test merge and what it changes. head_sha: what was merged into base_sha; of these two the merge can be made again.
 
-    refusal: nothing can be planned (conflict, stale merge, hostile content, a changed schema directory that no enrolment maps); the
+    refusal: nothing can be planned (conflict, hostile content, a changed schema directory that no enrolment maps); the
     directories may still be known, so that each expected row fails by name.
     """
 
@@ -224,6 +224,7 @@ class Changes:
     base_sha: str = ""
     directories: tuple[ChangedDirectory, ...] = ()
     refusal: Refusal | None = None
+    head_sha: str = ""
     kind: Literal["changes"] = "changes"
 
 

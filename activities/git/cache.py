@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,8 +27,11 @@ TokenFor = Callable[[str], Awaitable[str]]
 PACKS_BEFORE_A_FRESH_START: Final = 400
 """Each fetch leaves a pack; a clone with this many is thrown away. Fetching again is cheaper than repacking, and cannot go wrong."""
 
-OLDEST_GIT: Final = (2, 31)
-"""The first that reads GIT_CONFIG_COUNT."""
+OLDEST_GIT: Final = (2, 38)
+"""The first whose merge-tree merges without a checkout; GIT_CONFIG_COUNT is older."""
+
+HISTORY_DEPTHS: Final = (100, 2_000, 2_147_483_647)
+"""How far below both tips their common ancestor is looked for, step by step; git takes the last for "all of it"."""
 
 _LOCK_POLL_SECONDS: Final = 0.02
 _LISTING_BYTES: Final = 64_000_000
@@ -66,7 +69,8 @@ class GitCache:
     async def clone_of(self, repository: str) -> AsyncIterator["Clone"]:
         """The clone of "owner/name", for this caller alone, across all processes that share the folder.
 
-        The lock is held by git's processes too: a git that outlives its worker keeps others out until it has ended.
+        The lock is held by git's processes too: a git that outlives its worker keeps others out until it has ended. Waiting for it has no
+        limit of its own: each who holds it has one. Errors: NeedsHuman, TimeoutError when making the clone ready takes too long.
         """
         self.protocol()
         if not _REPOSITORY.fullmatch(repository):
@@ -74,10 +78,11 @@ class GitCache:
         folder = self.diff.cache_directory.expanduser().absolute() / f"{repository.lower()}.git"
         async with self._locks.setdefault(repository.lower(), asyncio.Lock()), _locked(folder.with_suffix(".lock")) as lock:
             clone = Clone(cache=self, repository=repository, folder=folder, lock=lock)
-            if not self._git_is_known:
-                await clone.require_git()
-                self._git_is_known = True
-            await clone.prepare()
+            async with asyncio.timeout(self.diff.ceilings.seconds):
+                if not self._git_is_known:
+                    await clone.require_git()
+                    self._git_is_known = True
+                await clone.prepare()
             yield clone
 
     def protocol(self) -> str:
@@ -142,9 +147,16 @@ class Clone:
         head = found.output.partition(b"\n\n")[0].decode(errors="replace")
         return tuple(line.split()[1] for line in head.splitlines() if line.startswith("parent "))
 
-    async def output_of(self, *arguments: str | bytes, limit: int = _LISTING_BYTES) -> bytes:
-        """What a reading command prints. Errors: Damaged, TooMuchOutput."""
-        return (await self._must(*arguments, limit=limit)).output
+    async def output_of(self, *arguments: str | bytes, stdin: bytes = b"", limit: int = _LISTING_BYTES, index: Path | None = None) -> bytes:
+        """What a command prints that works on what is here. index: the clone itself has none.
+
+        Errors: Damaged, TooMuchOutput.
+        """
+        return (await self._must(*arguments, stdin=stdin, limit=limit, index=index)).output
+
+    async def attempt(self, *arguments: str | bytes, index: Path | None = None) -> Finished:
+        """The same where a failure is an answer. Errors: TooMuchOutput."""
+        return await self._git(*arguments, index=index)
 
     async def sizes_of(self, oids: Iterable[str]) -> dict[str, int]:
         """Bytes of each blob that is here; those that are not are left out."""
@@ -168,6 +180,10 @@ class Clone:
             at = end + 2 + int(size)
         return contents
 
+    async def point(self, ref: str, commit: str) -> None:
+        """Remember a commit that is here by a local ref."""
+        await self._must("update-ref", ref, oid(commit))
+
     # ── Fetching: three requests for a ref, two for objects by name ─────────────────────────────────────────────────
 
     async def fetch_ref(self, ref: str, into: str) -> None:
@@ -177,6 +193,37 @@ class Clone:
     async def fetch_commit(self, commit: str) -> None:
         """The same for a commit by its name. Errors: as fetch_ref."""
         await self._fetch(["--depth=2", "--filter=blob:none"], [oid(commit)], file_limit=_TREES_BYTES)
+
+    async def fetch_commits(self, commits: Iterable[str]) -> None:
+        """Those that are not here, with their trees but without their parents, in one batch. Errors: as fetch_ref."""
+        missing = [one for one in sorted(set(commits)) if not await self.commit_of(oid(one))]
+        if missing:
+            await self._fetch(["--depth=1", "--filter=blob:none"], missing, file_limit=_TREES_BYTES)
+
+    async def merge_bases(self, base: str, head: str) -> tuple[str, ...]:
+        """The best common ancestors of two commits: one, as a rule; none where their histories have nothing in common.
+
+        Commits alone are fetched, into a repository that goes again: here they would look like commits whose trees are here too. As deep
+        as it takes: an ancestor found while a line of history that only one of the two has is cut off may not be the best.
+        Errors: as fetch_ref.
+        """
+        history = replace(self, folder=self.folder.with_suffix(".history"))
+        try:
+            await history.throw_away()  # what a killed worker left
+            for depth in HISTORY_DEPTHS:
+                tips = [f"+{oid(base)}:refs/skeebot/base", f"+{oid(head)}:refs/skeebot/head"]
+                await history._fetch([f"--depth={depth}", "--filter=tree:0"], tips, file_limit=_TREES_BYTES)
+                cut_off = set((await asyncio.to_thread(_text_of, history.folder / "shallow")).split())
+                found = await history._git("merge-base", "--all", base, head)
+                best = tuple(sorted(found.output.decode().split()))
+                if not cut_off or (len(best) == 1 and cut_off.isdisjoint(await history._only_one_has(base, head))):
+                    return best
+        finally:
+            await asyncio.to_thread(shutil.rmtree, history.folder, ignore_errors=True)
+        raise Damaged(f"the history of {base} and {head} is cut off although all of it was asked for")
+
+    async def _only_one_has(self, base: str, head: str) -> set[str]:
+        return set((await self.output_of("rev-list", f"{base}...{head}")).decode().split())
 
     async def fetch_blobs(self, oids: Iterable[str], *, limit: int) -> None:
         """Bring blobs by name in one batch. limit: bytes of the (compressed) transfer. Errors: as fetch_ref, TooLargeToFetch."""
@@ -207,8 +254,15 @@ class Clone:
 
     # ── git itself ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _must(self, *arguments: str | bytes, stdin: bytes = b"", limit: int = _LISTING_BYTES, inside: bool = True) -> Finished:
-        finished = await self._git(*arguments, stdin=stdin, limit=limit, inside=inside)
+    async def _must(
+        self,
+        *arguments: str | bytes,
+        stdin: bytes = b"",
+        limit: int = _LISTING_BYTES,
+        index: Path | None = None,
+        inside: bool = True,
+    ) -> Finished:
+        finished = await self._git(*arguments, stdin=stdin, limit=limit, index=index, inside=inside)
         if finished.code != 0:
             raise Damaged(finished.error or f"git {arguments[0]!r} ended with {finished.code}")
         return finished
@@ -220,13 +274,17 @@ class Clone:
         limit: int = _LISTING_BYTES,
         file_limit: int | None = None,
         config: dict[str, str] | None = None,
+        index: Path | None = None,
         inside: bool = True,
     ) -> Finished:
         place = [f"--git-dir={self.folder}"] if inside else []
+        environment = clean_environment(self.home, self.cache.protocol(), config or {})
+        if index is not None:
+            environment["GIT_INDEX_FILE"] = str(index)
         return await run_git(
             self.cache.diff.git,
             [*place, *arguments],
-            environment=clean_environment(self.home, self.cache.protocol(), config or {}),
+            environment=environment,
             stdin=stdin,
             output_limit=limit,
             file_limit=file_limit,
@@ -269,6 +327,10 @@ def _is_worn(folder: Path) -> bool:
         leftover.unlink(missing_ok=True)
     packs = sum(1 for _ in folder.glob("objects/pack/*.pack"))
     return packs > PACKS_BEFORE_A_FRESH_START or not (folder / "HEAD").exists()
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 def _lines(oids: Sequence[str]) -> bytes:

@@ -27,6 +27,8 @@ _OPERATORS_OWN: Final = (
 _SAFE: Final = {
     "core.hooksPath": "/dev/null",
     "core.symlinks": "false",
+    "core.protectNTFS": "false",  # nothing is checked out: names that only other systems cannot have are good names
+    "core.protectHFS": "false",
     "core.fsmonitor": "false",
     "core.askPass": "",
     "credential.helper": "",

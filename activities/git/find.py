@@ -12,12 +12,14 @@ from temporalio import activity
 
 from activities.errors import NeedsHuman, OurBug, TryAgain
 from activities.git.cache import Clone, Damaged, GitCache, NotThere, TokenFor, TooLargeToFetch, TooMuchOutput
-from activities.git.merge import ChangedFile, NotYet, TestMerge, changed_files, find_merge
+from activities.git.merge import ChangedFile, TestMerge, changed_files, find_merge, make_merge
+from activities.git.threeway import Scope
 from activities.git.tree import (
     OPTION_FILE,
     DirectoryContent,
     Entry,
     Listing,
+    below,
     bring,
     clean_path,
     hostile,
@@ -32,10 +34,11 @@ from activities.settings import Settings
 from activities.skeema.options import OptionFiles, read_option_files
 from activities.skeema.sources import Sources, TableSource, read_sources, read_table, shown, together, too_large, too_many
 from workflows.messages import ChangedDirectory, Changes, FindChanges
+from workflows.rules.names import HeadSha
 from workflows.rules.plan import Directory, Refusal
 
 PATIENCE: Final = 3
-"""Attempts that wait for GitHub to make the test merge before a person is told."""
+"""Attempts at what is too slow or cannot be fetched before it is said on the pull request."""
 
 _AFTER: Final = timedelta(seconds=2)
 _UNMAPPED_LIMIT: Final = 2000
@@ -72,41 +75,40 @@ class GitActivities:
 
     @activity.defn
     async def find_changes(self, ask: FindChanges) -> Changes:
-        """Fetch the test merge, verify it, and say which enrolled directories and tables it changes.
+        """Fetch the test merge or make it, and say which enrolled directories and tables it changes.
 
-        Errors: TryAgain while GitHub has no fitting test merge (PATIENCE attempts, then it is a refusal) or cannot be reached; NeedsHuman
-        when the repository cannot be read.
+        Errors: TryAgain while it cannot be fetched and read in time (PATIENCE attempts, then it is a refusal that passes by itself);
+        NeedsHuman when the repository cannot be read.
         """
         try:
             async with heartbeating(lambda: ()):
-                found = await self._with_clone(ask.ref.repository, lambda clone: self._find(clone, ask))
-        except TimeoutError:
-            refusal = Refusal(
-                code="too-slow",
-                what=f"The schema files of {ask.ref} could not be fetched and read within {self._ceilings.seconds} seconds.",
-                next=f"Make the change smaller, or comment `{self._prefix} retry-migration` if the network was to blame.",
-            )
-            found = NotYet(refusal)
-        if isinstance(found, NotYet):
+                return await self._with_clone(ask.ref.repository, lambda clone: self._find(clone, ask))
+        except TimeoutError as late:
+            slow = _too_slow(ask, self._ceilings.seconds, self._prefix)
             if activity.in_activity() and activity.info().attempt <= PATIENCE:
-                raise TryAgain(f"{found.refusal.what} Looking again shortly.", after=_AFTER)
-            return Changes(refusal=found.refusal)
-        return found
+                raise TryAgain(f"{slow.what} Looking again shortly.", after=_AFTER) from late
+            return Changes(refusal=slow)
+        except TryAgain as trouble:
+            if not activity.in_activity() or activity.info().attempt <= PATIENCE:
+                raise
+            return Changes(refusal=_not_fetched(ask, trouble, self._prefix))
 
-    async def _find(self, clone: Clone, ask: FindChanges) -> Changes | NotYet:
-        merge = await find_merge(clone, ask.ref, ask.head_sha, ask.base_sha, prefix=self._prefix)
-        if isinstance(merge, NotYet):
-            return merge
-        known = Changes(merge_sha=merge.sha, base_sha=merge.base)
+    async def _find(self, clone: Clone, ask: FindChanges) -> Changes:
+        stranger = ask.from_fork and not ask.allow_fork
         paths = sorted({clean_path(one.path) for one in ask.enrolment.directories})
+        scope = Scope(str(ask.ref), tuple(paths), self._ceilings, read=not stranger)
+        merge = await find_merge(clone, ask.ref, ask.head_sha, ask.base_sha, scope)
+        if isinstance(merge, Refusal):
+            return Changes(base_sha=ask.base_sha, head_sha=ask.head_sha, refusal=merge)
+        known = Changes(merge_sha=merge.sha, base_sha=merge.base, head_sha=ask.head_sha)
         files = await changed_files(clone, merge, paths)
         if files is None:
             return replace(known, refusal=_beyond_counting(ask))
-        elsewhere = await self._unmapped(clone, merge, paths, files, fetch=not (ask.from_fork and not ask.allow_fork))
+        elsewhere = await self._unmapped(clone, merge, paths, files, fetch=not stranger)
         if elsewhere is None:
             return replace(known, refusal=_beyond_counting(ask))
         sides = [side for path in paths if (side := await _sides(clone, merge, path, files)) is not None]
-        if ask.from_fork and not ask.allow_fork:
+        if stranger:
             if not sides and not elsewhere:
                 return known
             looked = {side.path: _Looked() for side in sides}
@@ -169,7 +171,8 @@ class GitActivities:
         fetch: whether `.skeema` may be read; otherwise its presence decides. None: too many to look at.
         """
         mapped = {path.encode() for path in paths}
-        candidates = sorted({one.directory for one in files if one.name.endswith(b".sql")} - mapped)
+        changed = {one.path for one in files if one.name.endswith(b".sql")} | set(merge.unmerged)
+        candidates = sorted({path.rpartition(b"/")[0] for path in changed} - mapped)
         if not candidates:
             return []
         if len(candidates) > _UNMAPPED_LIMIT:
@@ -192,20 +195,18 @@ class GitActivities:
         """The tables of one enrolled directory in the test merge or on the base branch, with the base branch's options.
 
         A directory that is not there has no tables. at="base" never refuses: what could not be read is in notes.
-        Errors: TryAgain when the network fails, the merge is gone or time runs out; NeedsHuman when the repository cannot be read.
+        A merge that is neither here nor at GitHub any more is made again. Errors: TryAgain when the network fails, base or head is gone or
+        time runs out; NeedsHuman when the repository cannot be read.
         """
         try:
-            return await self._with_clone(repository, lambda clone: self._sources(clone, changes, clean_path(path), at))
+            return await self._with_clone(repository, lambda clone: self._sources(clone, repository, changes, clean_path(path), at))
         except TimeoutError as late:
             raise TryAgain(f"The files of {shown(path)} could not be read in time. It will be tried again.") from late
 
-    async def _sources(self, clone: Clone, changes: Changes, path: str, at: Literal["merge", "base"]) -> Sources:
-        merge = TestMerge(sha=changes.merge_sha, base=changes.base_sha)
-        if await clone.parents_of(merge.sha) == ():
-            try:
-                await clone.fetch_commit(merge.sha)
-            except NotThere as gone:
-                raise TryAgain(f"GitHub no longer has the test merge {merge.sha[:10]}: the branch moved on and is planned again.") from gone
+    async def _sources(self, clone: Clone, repository: str, changes: Changes, path: str, at: Literal["merge", "base"]) -> Sources:
+        merge = await self._merge_again(clone, repository, changes)
+        if isinstance(merge, Refusal):
+            return Sources(refusal=merge)
         base, after = await list_directory(clone, merge.base, path), await list_directory(clone, merge.sha, path)
         options, notes, option_refusal = await self._options(clone, merge, path)
         if option_refusal is not None:
@@ -228,6 +229,27 @@ class GitActivities:
             f"Not looked at for its size: {shown(path)}/{shown(name)}." for name in sorted(content.too_large)[:5] if name not in changed
         )
         return replace(sources, options=options, notes=(*notes, *sources.notes, *large), refusal=together(refusals))
+
+    async def _merge_again(self, clone: Clone, repository: str, changes: Changes) -> TestMerge | Refusal:
+        """The merge that the changes were found in, on a worker that may never have seen it."""
+        merge = TestMerge(sha=changes.merge_sha, base=changes.base_sha)
+        if await clone.parents_of(merge.sha) != ():
+            return merge
+        instead = f"refs/skeebot/instead/{merge.sha}"
+        if there := await clone.commit_of(instead):
+            return TestMerge(sha=there, base=merge.base)
+        try:
+            await clone.fetch_commit(merge.sha)
+        except NotThere as gone:
+            if not changes.head_sha:
+                raise TryAgain(f"GitHub no longer has the test merge {merge.sha[:10]}: the branch moved on and is planned again.") from gone
+            paths = tuple(sorted({clean_path(one.path) for one in changes.directories}))
+            scope = Scope(f"{repository} at {changes.head_sha[:10]}", paths, self._ceilings)
+            made = await make_merge(clone, HeadSha(changes.head_sha), changes.base_sha, scope)
+            if isinstance(made, TestMerge):
+                await clone.point(instead, made.sha)
+            return made
+        return merge
 
     async def _options(self, clone: Clone, merge: TestMerge, path: str) -> tuple[OptionFiles, tuple[str, ...], Refusal | None]:
         """Every `.skeema` from the root to the directory, on the base branch; notes say where the merge has another."""
@@ -253,7 +275,8 @@ class GitActivities:
     # ── The clone, within the time limit, once more after damage ────────────────────────────────────────────────────
 
     async def _with_clone(self, repository: str, work: Callable[[Clone], Awaitable[_T]]) -> _T:
-        async with asyncio.timeout(self._ceilings.seconds), self._cache.clone_of(repository) as clone:
+        # The clock starts once the clone is ours: whoever waits for its turn is not slow.
+        async with self._cache.clone_of(repository) as clone, asyncio.timeout(self._ceilings.seconds):
             for last in (False, True):
                 try:
                     return await work(clone)
@@ -270,7 +293,7 @@ class GitActivities:
 
 async def _sides(clone: Clone, merge: TestMerge, path: str, files: Sequence[ChangedFile]) -> _Sides | None:
     """None where nothing that matters changed: only `*.sql` directly in the directory counts, and what is refused by its mode or name."""
-    inside = [one for one in files if _below(path, one.path)]
+    inside = [one for one in files if below(path, one.path)]
     direct = [one for one in inside if one.directory == path.encode()]
     schema_files = frozenset(one.name.decode("utf-8", errors="replace") for one in direct if one.name.endswith(b".sql"))
     odd = any(hostile(path, [Entry(one.mode, one.blob, one.name)]) for one in direct if not one.removed)
@@ -296,7 +319,7 @@ def _wrong_directory(side: _Sides, files: Sequence[ChangedFile]) -> Refusal | No
 
 def _deeper(path: str, files: Sequence[ChangedFile]) -> list[Entry]:
     """What changes below a directory, but not directly in it, by whole paths."""
-    deep = (one for one in files if not one.removed and _below(path, one.path) and one.directory != path.encode())
+    deep = (one for one in files if not one.removed and below(path, one.path) and one.directory != path.encode())
     return [Entry(one.mode, one.blob, one.path) for one in deep]
 
 
@@ -315,11 +338,6 @@ def _rows(ask: FindChanges, looked: Mapping[str, _Looked]) -> tuple[ChangedDirec
     return tuple(changed(one) for one in ask.enrolment.directories if clean_path(one.path) in looked)
 
 
-def _below(directory: str, path: bytes) -> bool:
-    """Of the root, only what is directly in it is a schema directory's business."""
-    return path.startswith(directory.encode() + b"/") if directory else b"/" not in path
-
-
 def _chain(path: str) -> list[bytes]:
     """The directories from the root down to this one."""
     parts = path.split("/") if path else []
@@ -329,6 +347,24 @@ def _chain(path: str) -> list[bytes]:
 def _option_path(directory: bytes) -> str:
     inside = shown(directory.decode("utf-8", errors="replace"))
     return f"{inside}/{OPTION_FILE}" if inside else OPTION_FILE
+
+
+def _too_slow(ask: FindChanges, seconds: int, prefix: str) -> Refusal:
+    return Refusal(
+        code="too-slow",
+        what=f"The schema files of {ask.ref} could not be fetched and read within {seconds} seconds.",
+        next=f"This is looked at again by itself; `{prefix} retry-migration` looks at once. If it stays so, make the change smaller.",
+        passing=True,
+    )
+
+
+def _not_fetched(ask: FindChanges, trouble: TryAgain, prefix: str) -> Refusal:
+    return Refusal(
+        code="not-fetched",
+        what=f"The schema files of {ask.ref} could not be fetched: {trouble}",
+        next=f"This is looked at again by itself; `{prefix} retry-migration` looks at once.",
+        passing=True,
+    )
 
 
 def _fork(ask: FindChanges, prefix: str) -> Refusal:

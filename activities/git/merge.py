@@ -1,7 +1,8 @@
-"""The test merge: what the base branch would be with the pull request merged, as GitHub made it, and what it changes.
+"""The test merge: what the base branch would be with the pull request merged, and what it changes.
 
 A comparison of the base's tip with the head would undo what others merged meanwhile (SAFETY §S1); the merge never does. It counts only if
-its parents are exactly the base tip and the head that the decision is about.
+its parents are exactly the base tip and the head that the decision is about. GitHub's own is taken where it is that one. Since February
+2026 GitHub makes none because the base moved: then it is made here (docs/decisions/0004-test-merge.md).
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from activities.git.cache import Clone, NotThere, TooMuchOutput, oid
+from activities.git.threeway import MergedTree, Scope, merge_trees, write_commit
 from workflows.rules.names import HeadSha, PullRequestRef
 from workflows.rules.plan import Refusal
 
@@ -18,19 +20,16 @@ _CHANGES_BYTES: Final = 16_000_000
 
 @dataclass(frozen=True)
 class TestMerge:
-    """sha: the merge commit. base: its first parent, the base branch's tip."""
+    """sha: the merge commit. base: its first parent, the base branch's tip.
+
+    unmerged: `*.sql` files outside the enrolled directories that base and head both changed; the merge has the base's.
+    """
 
     __test__ = False  # pytest takes every Test… for its own
 
     sha: str
     base: str
-
-
-@dataclass(frozen=True)
-class NotYet:
-    """GitHub has no fitting test merge now; it makes one a while after a push. refusal: what to say if it stays so."""
-
-    refusal: Refusal
+    unmerged: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,24 +54,46 @@ class ChangedFile:
         return self.path.rpartition(b"/")[2]
 
 
-async def find_merge(clone: Clone, ref: PullRequestRef, head: HeadSha, base: str, *, prefix: str) -> TestMerge | NotYet:
-    """Fetch `refs/pull/N/merge` unless the fitting merge is here already. prefix: of commands, for what to type next.
-
-    Errors: TryAgain, NeedsHuman, Damaged.
-    """
+async def find_merge(clone: Clone, ref: PullRequestRef, head: HeadSha, base: str, scope: Scope) -> TestMerge | Refusal:
+    """The merge of head into base: what is here already, GitHub's, or our own. Errors: TryAgain, NeedsHuman, Damaged, NotThere."""
     wanted = (oid(base), oid(head))
     local = f"refs/skeebot/pull/{ref.number}/merge"
     merge = await clone.commit_of(local)
     if not merge or await clone.parents_of(merge) != wanted:
         try:
             await clone.fetch_ref(f"refs/pull/{ref.number}/merge", local)
+            merge = await clone.commit_of(local)
         except NotThere:
-            return NotYet(_conflict(ref, prefix))
-        merge = await clone.commit_of(local)
-    parents = await clone.parents_of(merge) if merge else ()
-    if parents != wanted:
-        return NotYet(_stale(ref, wanted, parents, prefix))
-    return TestMerge(sha=merge, base=base)
+            merge = ""  # GitHub makes none where anything conflicts, and drops it after the real merge
+    if merge and await clone.parents_of(merge) == wanted:
+        return TestMerge(sha=merge, base=base)
+    made = await make_merge(clone, head, base, scope)
+    if isinstance(made, TestMerge) and scope.read and not made.unmerged:
+        # One that left something out says less to a scope that holds it: it is made again each time.
+        await clone.point(local, made.sha)
+    return made
+
+
+async def make_merge(clone: Clone, head: HeadSha, base: str, scope: Scope) -> TestMerge | Refusal:
+    """The merge as git would make it, its commit the same wherever and whenever it is made.
+
+    Errors: TryAgain, NeedsHuman, Damaged, NotThere where GitHub has one of the two commits no longer.
+    """
+    starts = await clone.merge_bases(base, head)
+    if not starts:
+        return _unrelated(scope.of)
+    await clone.fetch_commits([*starts, base, head])
+    merged: MergedTree | None = None
+    for start in starts:
+        found = await merge_trees(clone, start, base, head, scope)
+        if isinstance(found, Refusal):
+            return found
+        if merged is not None and await changed_files(clone, TestMerge(found.tree, merged.tree), scope.directories) != ():
+            return _criss_cross(scope.of)
+        merged = merged or found
+    assert merged is not None  # noqa: S101 - there is at least one start
+    sha = await write_commit(clone, merged.tree, (base, head), f"Merge {head} into {base}")
+    return TestMerge(sha=sha, base=base, unmerged=merged.unmerged)
 
 
 async def changed_files(clone: Clone, merge: TestMerge, directories: Sequence[str]) -> tuple[ChangedFile, ...] | None:
@@ -97,21 +118,17 @@ def _changed(facts: bytes, path: bytes) -> ChangedFile:
     return ChangedFile(path=path, mode=mode, blob=after.strip("0") and after, base_blob=before.strip("0") and before)
 
 
-def _conflict(ref: PullRequestRef, prefix: str) -> Refusal:
+def _unrelated(of: str) -> Refusal:
     return Refusal(
-        code="conflict",
-        what=f"GitHub has no test merge of {ref}: most likely it conflicts with the base branch.",
-        next="Update the branch: merge or rebase the base branch, resolve the conflicts and push."
-        f" If GitHub shows no conflict, comment `{prefix} retry-migration`.",
+        code="unrelated",
+        what=f"The branch of {of} and its base branch have no commit in common, so nobody can tell what it changes.",
+        next="Make the change again on a branch of the base branch and push that.",
     )
 
 
-def _stale(ref: PullRequestRef, wanted: tuple[str, str], parents: tuple[str, ...], prefix: str) -> Refusal:
-    joins = " and ".join(one[:10] for one in parents) or "nothing"
+def _criss_cross(of: str) -> Refusal:
     return Refusal(
-        code="stale-merge",
-        what=f"GitHub's test merge of {ref} joins {joins}, but the base branch is at {wanted[0][:10]} and the head at {wanted[1][:10]}."
-        " Either GitHub has not caught up or the branch conflicts with its base.",
-        next="Update the branch: merge or rebase the base branch, resolve any conflict and push."
-        f" If GitHub shows no conflict, comment `{prefix} retry-migration`.",
+        code="criss-cross",
+        what=f"The branch of {of} and its base branch were merged into each other; what it changes depends on where one begins.",
+        next="Update the branch: merge the base branch into it and push.",
     )

@@ -15,7 +15,7 @@ OPTION_FILE: Final = ".skeema"
 _SYMLINK: Final = "120000"
 _GITLINK: Final = "160000"
 _TREE: Final = "040000"
-_FILES: Final = frozenset({"100644", "100755", "100664"})
+FILES: Final = frozenset({"100644", "100755", "100664"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Entry:
 
     @property
     def is_schema_file(self) -> bool:
-        return self.mode in _FILES and self.name.endswith(b".sql")
+        return self.mode in FILES and self.name.endswith(b".sql")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Listing:
 
     def option_file(self) -> str:
         """The blob of `.skeema`, "" where there is none."""
-        return next((entry.oid for entry in self.entries or () if entry.text == OPTION_FILE and entry.mode in _FILES), "")
+        return next((entry.oid for entry in self.entries or () if entry.text == OPTION_FILE and entry.mode in FILES), "")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ def clean_path(path: str) -> str:
     """A directory's path as git spells it: no slash at either end, no `.` between; "" is the root."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     return "/".join(parts)
+
+
+def below(directory: str, path: bytes) -> bool:
+    """Whether a file is in a directory or deeper. Of the root, only what is directly in it is a schema directory's business."""
+    return path.startswith(directory.encode() + b"/") if directory else b"/" not in path
 
 
 async def list_directory(clone: Clone, commit: str, path: str) -> Listing:
@@ -91,7 +96,7 @@ async def option_blobs(clone: Clone, commit: str, directories: Sequence[bytes]) 
     for at in range(0, len(directories), 200):
         asked = {_inside(directory, OPTION_FILE.encode()): directory for directory in directories[at : at + 200]}
         listing = _entries(await clone.output_of("ls-tree", "-z", "--full-tree", oid(commit), "--", *asked))
-        found |= {asked[entry.name]: entry.oid for entry in listing if entry.name in asked and entry.mode in _FILES}
+        found |= {asked[entry.name]: entry.oid for entry in listing if entry.name in asked and entry.mode in FILES}
     return found
 
 

@@ -27,11 +27,15 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why something is not done. what: what happened, to what; next: what the person does now."""
+    """Why something is not done. what: what happened, to what; next: what the person does now.
+
+    passing: nobody has to do anything; looked at again later, it may be gone.
+    """
 
     code: str
     what: str
     next: str
+    passing: bool = False
 
 
 @dataclass(frozen=True)

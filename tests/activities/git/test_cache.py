@@ -119,7 +119,20 @@ async def test_a_git_that_hangs_is_given_up_after_the_ceiling(looking: Looking, 
     changes = await GitActivities(settings, cache_of(looking).token_for).find_changes(looking.question(a_change(looking, "note")))
 
     assert changes.refusal is not None
-    assert "too-slow" == changes.refusal.code
+    assert ("too-slow", True) == (changes.refusal.code, changes.refusal.passing)
+
+
+async def test_waiting_for_the_clone_is_not_being_slow(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = looking.question(a_change(looking, "note"))
+    enough = looking.settings.diff.ceilings
+    monkeypatch.setattr(looking.activities, "_ceilings", enough.model_copy(update={"seconds": 1}))
+    async with cache_of(looking).clone_of("acme/store"):
+        waiting = asyncio.create_task(looking.activities.find_changes(asked))
+        done, _ = await asyncio.wait([waiting], timeout=1.5)  # longer than the ceiling
+        monkeypatch.setattr(looking.activities, "_ceilings", enough)
+
+    assert set() == done
+    assert (await waiting).refusal is None
 
 
 async def test_what_a_killed_git_left_is_cleared_away(looking: Looking) -> None:
@@ -171,11 +184,11 @@ async def test_only_the_settings_transport_is_spoken(looking: Looking, tmp_path:
 
 async def test_a_git_that_would_ignore_its_safety_settings_is_not_used(looking: Looking, tmp_path: Path) -> None:
     old = tmp_path / "git-old"
-    old.write_text("#!/bin/sh\necho git version 2.30.9\n")
+    old.write_text("#!/bin/sh\necho git version 2.37.9\n")
     old.chmod(0o700)
     settings = looking.settings.model_copy(update={"diff": looking.settings.diff.model_copy(update={"git": str(old)})})
 
-    with pytest.raises(NeedsHuman, match=r"2\.30\.9 is too old: skeebot needs git 2\.31"):
+    with pytest.raises(NeedsHuman, match=r"2\.37\.9 is too old: skeebot needs git 2\.38"):
         await GitActivities(settings, cache_of(looking).token_for).find_changes(looking.question(a_change(looking, "note")))
 
 

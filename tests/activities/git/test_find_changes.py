@@ -5,7 +5,6 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.errors import NeedsHuman, TryAgain
 from activities.git import GitActivities
-from activities.git.find import PATIENCE
 from tests.activities.git.conftest import DIRECTORIES, OPTIONS, Looking, table
 from tests.fakes.github.bare_git import Files
 from workflows.messages import Changes
@@ -65,7 +64,6 @@ async def test_a_stale_branch_undoes_nobody_elses_column(looking: Looking) -> No
     start = looking.acme.world.tip(looking.repository, "main")
     looking.push_to_main({"schemas/orders/customers.sql": table("customers", "email")})
     pull = looking.change({"schemas/orders/orders.sql": table("orders", "total", "note")}, onto=start)
-    looking.acme.world.compute_mergeability(pull)
 
     changes = await looking.find(pull)
 
@@ -75,45 +73,15 @@ async def test_a_stale_branch_undoes_nobody_elses_column(looking: Looking) -> No
     assert "note" in merged.tables["orders"].sql
 
 
-async def test_a_base_that_moved_since_the_test_merge_is_tried_again_and_then_refused(looking: Looking) -> None:
-    pull = looking.change({"schemas/orders/orders.sql": table("orders", "total", "note")})
-    await looking.find(pull)
-    looking.push_to_main({"README.md": "# more\n"})
-
-    for attempt in range(1, PATIENCE + 1):
-        with pytest.raises(TryAgain, match="test merge"):
-            await _attempt(attempt).run(looking.activities.find_changes, looking.question(pull))
-    changes = await _attempt(PATIENCE + 1).run(looking.activities.find_changes, looking.question(pull))
-
-    assert changes.refusal is not None
-    assert "stale-merge" == changes.refusal.code
-    assert "Update the branch" in changes.refusal.next
-
-    looking.acme.world.compute_mergeability(pull)
-    assert (await looking.find(pull)).refusal is None
-
-
-async def test_a_conflict_is_refused_with_what_to_do(looking: Looking) -> None:
-    start = looking.acme.world.tip(looking.repository, "main")
-    looking.push_to_main({"schemas/orders/orders.sql": table("orders", "total", "theirs")})
-    pull = looking.change({"schemas/orders/orders.sql": table("orders", "total", "ours")}, onto=start)
-
-    changes = await looking.find(pull)
-
-    assert changes.refusal is not None
-    assert "conflict" == changes.refusal.code
-    assert "merge or rebase the base branch" in changes.refusal.next
-
-
 async def test_a_push_after_the_question_does_not_answer_for_the_old_head(looking: Looking) -> None:
     pull = looking.change({"schemas/orders/orders.sql": table("orders", "total", "note")})
     asked = looking.question(pull)
-    looking.acme.world.push(looking.repository, "change", {"schemas/orders/orders.sql": table("orders", "other")}, author="dave")
+    looking.acme.world.push(looking.repository, "change", {"schemas/catalog/items.sql": table("items", "other")}, author="dave")
 
     changes = await looking.activities.find_changes(asked)
 
-    assert changes.refusal is not None
-    assert "stale-merge" == changes.refusal.code
+    assert (asked.base_sha, asked.head_sha) == (changes.base_sha, changes.head_sha)
+    assert {"staging/orders": ("orders",), "production/orders": ("orders",)} == tables_of(changes)
 
 
 async def test_an_unmapped_schema_directory_is_named_with_the_command_and_other_rows_are_still_listed(looking: Looking) -> None:
@@ -226,7 +194,6 @@ async def test_the_next_push_costs_no_more_than_the_first_look(looking: Looking)
     before = len(looking.git_requests())
     looking.push_to_main({"schemas/orders/customers.sql": table("customers", "b")})
     looking.acme.world.push(looking.repository, "change", {"schemas/orders/orders.sql": table("orders", "c")}, author="dave")
-    looking.acme.world.compute_mergeability(pull)
 
     assert (await looking.find(pull)).refusal is None
     assert 6 >= len(looking.git_requests()) - before
@@ -257,7 +224,6 @@ async def test_options_come_from_the_base_branch_and_its_parents_only(looking: L
         "schemas/orders/orders.sql": table("orders", "note"),
     }
     pull = looking.change(files, onto=looking.acme.world.tip(looking.repository, "main"))
-    looking.acme.world.compute_mergeability(pull)
     changes = await looking.find(pull)
 
     sources = await looking.activities.sources_of("acme/store", changes, "schemas/orders", at="merge")

@@ -75,7 +75,6 @@ async def test_a_transfer_that_is_far_too_large_is_cut_off_and_leaves_nothing(lo
     assert 640_000 > kept
     looking.acme.world.push(looking.repository, "change", {"schemas/orders/noise.sql": table("noise")}, author="dave")
     pull = next(iter(looking.repository.pulls.values()))
-    looking.acme.world.compute_mergeability(pull)
     assert (await looking.find(pull)).refusal is None
 
 
