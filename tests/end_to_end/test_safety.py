@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.end_to_end.company import ORDERS, Change, Company, Shop, with_column
+from tests.fakes.github.bare_git import Files
 from tests.fakes.github.objects import MergeRefused, Review
 
 pytestmark = pytest.mark.xdist_group("end to end")
@@ -67,6 +68,41 @@ def test_an_applied_change_that_is_not_merged_holds_up_others_on_its_table_until
     second.approve("dana")
     second.until_conclusion("success")
     assert ["id", "customer", "note", "flag"] == columns(shop)
+
+
+def moves_main(shop: Shop, files: Files) -> None:
+    """Somebody else's work is merged, and skeebot has looked at what that makes of the open pull request."""
+    path = f"/{shop.repository.full_name}.git/git-upload-pack"
+    before = [one.path for one in shop.world.requests].count(path)
+    shop.merged(files)
+    shop.company.until(lambda: [one.path for one in shop.world.requests].count(path) > before, "a look at the new main branch")
+
+
+def test_a_main_branch_that_moves_on_costs_nobody_an_approval(shop: Shop) -> None:
+    change = adds_a_table(shop)
+    change.until_conclusion("action_required")
+    change.ready()
+    change.until(lambda: "migration:skeema:diff" in change.labels, "the diff label")
+    change.approve("oscar")
+    change.until(lambda: "migration:skeefree:detected" in change.labels, "the plan to be detected")
+    stale = shop.repository.git.refs("refs/pull/")
+    moves_main(shop, {"README.md": "# moved on\n"})
+    moves_main(shop, {"README.md": "# and on\n"})
+    assert stale == shop.repository.git.refs("refs/pull/")
+    change.approve("dana")
+    change.until_conclusion("success")
+    assert ["orders", "refunds"] == shop.tables(shop.servers[0])
+    assert not [body for body in change.comments if "Update the branch" in body]
+
+
+def test_a_column_that_others_merge_while_a_change_of_its_table_waits_is_not_dropped(shop: Shop) -> None:
+    change = adds_a_column(shop)
+    change.until_conclusion("action_required")
+    shop.run("ALTER TABLE orders ADD COLUMN vip tinyint NOT NULL DEFAULT '0' AFTER id")
+    moves_main(shop, {"orders/orders.sql": ORDERS.replace("AUTO_INCREMENT,\n", "AUTO_INCREMENT,\n  `vip` tinyint NOT NULL DEFAULT '0',\n")})
+    change.approved_by_both()
+    change.until_conclusion("success")
+    assert ["id", "vip", "customer", "note"] == columns(shop)
 
 
 def test_a_table_that_changed_between_approval_and_start_is_left_as_it_is_now(shop: Shop) -> None:
