@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError, WorkflowQueryRejectedError
+from temporalio.common import QueryRejectCondition
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.errors import NeedsHuman
+from activities.errors import NeedsHuman, TryAgain
 from workflows import addresses
 from workflows.by_hand import ByHand
 from workflows.cluster_queue import ClusterQueue, QueueState
@@ -41,15 +42,22 @@ class OrderActivities:
 
     @activity.defn
     async def read_order(self, ref: OrderRef) -> MigrationOrder:
-        """Errors: NeedsHuman when the requester is gone or knows nothing of it."""
+        """Errors: NeedsHuman when the requester is gone, has ended or knows nothing of it; TryAgain when it cannot answer just now."""
         try:
             # Every requester answers this query; ByHand's signature stands for all of them.
-            return await self._client.get_workflow_handle(ref.requester).query(ByHand.order, ref.migration_id)
+            return await self._client.get_workflow_handle(ref.requester).query(
+                ByHand.order, ref.migration_id, reject_condition=QueryRejectCondition.NOT_OPEN
+            )
+        except WorkflowQueryRejectedError as ended:  # Temporal would ask its history, but nobody is there to give a word
+            raise NeedsHuman(f"{ref.requester}, which ordered {ref.migration_id}, has ended.") from ended
         except WorkflowQueryFailedError as wrong:
-            raise NeedsHuman(f"{ref.requester} does not know the order {ref.migration_id} any more; nothing was run.") from wrong
+            if ref.migration_id in str(wrong):  # its own KeyError
+                raise NeedsHuman(f"{ref.requester} does not know the order {ref.migration_id} any more.") from wrong
+            # A workflow that a deployment has wedged answers any query with what wedged it.
+            raise TryAgain(f"{ref.requester} cannot answer for {ref.migration_id}: {wrong}. Look at it in Temporal.") from wrong
         except RPCError as wrong:
             if wrong.status is RPCStatusCode.NOT_FOUND:
-                raise NeedsHuman(f"{ref.requester}, which ordered {ref.migration_id}, is gone; nothing was run.") from wrong
+                raise NeedsHuman(f"{ref.requester}, which ordered {ref.migration_id}, is gone.") from wrong
             raise
 
     @activity.defn

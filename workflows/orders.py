@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
 from workflows import addresses, timing
-from workflows.messages import CancelOrder, ChangeMerged, Enqueue, Hold, MigrationRun, OrderRef, QueueEntry, Release
+from workflows.messages import Abort, CancelOrder, ChangeMerged, Enqueue, Hold, MigrationRun, OrderRef, QueueEntry, Release
 from workflows.needs import enqueue as enqueue_activity
 from workflows.rules.plan import Strategy
 from workflows.rules.stages import MigrationState
@@ -66,15 +66,17 @@ async def hold(campaign: Campaign, by: str) -> None:
 
 
 async def cancel(campaign: Campaign, *, reason: str) -> None:
-    """What waits is taken out of its queue; what runs is aborted before its swap. Their own words settle them."""
+    """What waits is taken out of its queue; what runs is aborted before its swap, its queue or not. Their own words settle them."""
     for run in list(campaign.runs.values()):
         if run.state is MigrationState.PROPOSED:
             campaign.runs[run.migration_id] = replace(run, state=MigrationState.CANCELLED, detail=reason)
         elif run.state.under_way:
             target = run.migration.target
-            if run.state is not MigrationState.QUEUED:  # straight to it: no word that was given may be used any more
-                await signal(addresses.table_migration(target), Hold(migration_id=run.migration_id, by=reason))
-            if not await signal(addresses.cluster_queue(target.cluster, target.shard), CancelOrder(run.migration_id, reason)):
+            began = run.state is not MigrationState.QUEUED
+            abort = Abort(run.migration_id, by="skeebot", reason=reason)
+            aborted = began and await signal(addresses.table_migration(target), abort)
+            queued = await signal(addresses.cluster_queue(target.cluster, target.shard), CancelOrder(run.migration_id, reason))
+            if not aborted and not queued:
                 campaign.runs[run.migration_id] = replace(run, state=MigrationState.CANCELLED, detail=f"{reason}; its queue is gone")
 
 

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import assert_never
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as TimedOut
 
 from workflows import addresses, needs, timing
 from workflows.dismissal import dismiss
@@ -54,6 +55,9 @@ from workflows.rules.plan import ChangeKind, Strategy
 from workflows.rules.stages import MigrationState
 from workflows.timing import Timing
 
+DEATHS_ALLOWED = 5
+"""So many in a row, each before anything more was copied or a comparison allowed the swap."""
+
 MigrationMessage = Release | Hold | Abort
 
 
@@ -74,6 +78,10 @@ class Stopped(Exception):  # noqa: N818  (not an error: a verdict that ends the 
         self.detail = detail
         self.state = state
         self.changed = changed
+
+
+class LostWrites(Stopped):
+    """The copy of a resumed gh-ost differs. gh-ost 1.1.10 can lose writes as it resumes (docs/decisions/0003): a clean copy decides."""
 
 
 @workflow.defn
@@ -113,7 +121,12 @@ class TableMigration:
             await signal(work.queue, nothing)
             return nothing
         await self.tell(order, MigrationState.READY)
-        verdict = await self.carry_out(order)
+        asking = asyncio.create_task(self.ask_for_requester())
+        try:
+            verdict = await self.carry_out(order)
+        finally:
+            asking.cancel()
+            await workflow.wait([asking])
         await self.record(order, verdict)
         await self.settle(order, verdict)
         return verdict
@@ -173,8 +186,25 @@ class TableMigration:
 
     async def read_order(self, ref: OrderRef) -> MigrationOrder:
         return await workflow.execute_activity(
-            needs.read_order, ref, start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.TRY_AGAIN
+            needs.read_order,
+            ref,
+            start_to_close_timeout=timing.ONE_QUERY,
+            schedule_to_close_timeout=timing.ORDER_PATIENCE,
+            retry_policy=timing.TRY_AGAIN,
         )
+
+    async def ask_for_requester(self) -> None:
+        """Does anybody answer for this order still? Else no word would ever come, and a whole shard would wait behind it."""
+        for times in itertools.count():
+            await asyncio.sleep(_growing(self.timing.ask_for_requester, times, at_most=3600.0))
+            try:
+                await self.read_order(self.work.order)
+            except ActivityError as gone:
+                if is_cancelled_exception(gone):
+                    return
+                if _is_for_people(gone):
+                    by, reason = "skeebot", f"who ordered it is gone ({gone.cause})"
+                    self.aborted = self.aborted or Abort(self.work.order.migration_id, by=by, reason=reason)
 
     async def preflight(self, order: MigrationOrder) -> PrimaryIdentity:
         """Right before the start, on the primary. A bad moment is waited out; a changed table stops."""
@@ -345,6 +375,8 @@ class GhostStory:
         self.bad_moments = 0
         self.verified_at = 0.0
         self.resumed = False
+        self.deaths = 0
+        self.furthest = 0
         self.current: GhostRun | None = None
 
     async def run(self) -> str:
@@ -365,8 +397,13 @@ class GhostStory:
         while True:
             match seen.event:
                 case GhostEvent.HOLDING:
-                    await self.release_when_allowed(run, seen.event_number)
-                    seen = await self.watch(run, after_event=seen.event_number)
+                    try:
+                        await self.release_when_allowed(run, seen.event_number)
+                    except LostWrites as lost:
+                        run = await self.start_over(run, lost)
+                        seen = await self.watch(run, after_event=0)
+                    else:
+                        seen = await self.watch(run, after_event=seen.event_number)
                 case GhostEvent.SUCCEEDED:
                     return run.old_table
                 case GhostEvent.FAILED:
@@ -376,12 +413,14 @@ class GhostStory:
                 case GhostEvent.VANISHED:
                     if await self.swapped(run):
                         return run.old_table
+                    await self.count_death(run, seen)
                     run = await self.recover(run)
                     seen = await self.watch(run, after_event=0)
 
     async def spawn(self, *, resume_on: str = "") -> GhostRun:
         """resume_on: the host whose checkpointed run is continued; only it has the run's record."""
         self.starts += 1
+        self.resumed = bool(resume_on)
         mark = hashlib.sha256(self.order.migration_id.encode()).hexdigest()[:16]
         ask = SpawnGhost(run_id=f"{mark}-{self.starts}", order=self.order, primary=self.primary, resume=bool(resume_on))
         self.current = await workflow.execute_activity(
@@ -437,7 +476,7 @@ class GhostStory:
                 if await self.data_allows_release() and await self.let_go(run):
                     return
         except Stopped:
-            if not await self.abort(run, keep=self.differs):
+            if not await self.abort(run, keep=self.differs and not self.resumed):
                 raise
         finally:
             await dismiss(watching)  # what it saw, the next watch sees again
@@ -484,11 +523,14 @@ class GhostStory:
             return False
         verification = self.migration.verification = await comparing
         self.verified_at = workflow.time()
+        if verification.outcome is Comparison.DIFFERENT and self.resumed:
+            raise LostWrites(verification.detail)
         if verification.outcome is Comparison.DIFFERENT:
             raise Stopped(
                 f"The copy differs from the original, so nothing was swapped: {verification.detail} "
                 f"Both tables are kept; look at {run.ghost_table} before it is dropped."
             )
+        self.deaths = 0
         return True
 
     async def wait_for_release(self, watching: workflow.ActivityHandle[GhostSeen]) -> None:
@@ -577,7 +619,9 @@ class GhostStory:
                 schedule_to_start_timeout=timing.RUNNER_PATIENCE,
                 retry_policy=timing.TRY_AGAIN,
             )
-        except ActivityError:
+        except ActivityError as trouble:
+            if not isinstance(trouble.cause, TimedOut):  # it answers, and what it says is for people: nothing is cut off over it
+                raise Stopped(f"gh-ost on {run.host} (pid {run.pid}) was to be stopped: {trouble.cause or trouble}") from trouble
             stopped = await self.cut_off(run)
         if not stopped.dead:
             raise Stopped(f"gh-ost on {run.host} (pid {run.pid}) could not be stopped: {stopped.detail} Stop it there by hand.")
@@ -594,6 +638,35 @@ class GhostStory:
             retry_policy=timing.TRY_AGAIN,
         )
         return GhostStopped(dead=verdict.fenced, swapped=await self.swapped(run), detail=verdict.detail)
+
+    async def start_over(self, run: GhostRun, lost: LostWrites) -> GhostRun:
+        """The resumed copy was taken away; a new one, under a new ghost name, has nothing to lose writes with."""
+        migration = self.migration
+        facts = {"run": run.run_id, "ghost_table": run.ghost_table, "detail": lost.detail}
+        await migration.audit(self.order, "resumed copy differed", facts)
+        migration.stop_if_aborted()
+        migration.verification = None
+        why = "the resumed copy had lost writes, which gh-ost 1.1.10 can do; it starts again from nothing"
+        await migration.tell(self.order, MigrationState.RUNNING, detail=why)
+        return await self.spawn()
+
+    async def count_death(self, run: GhostRun, seen: GhostSeen) -> None:
+        """A gh-ost that dies again and again without getting further than any before it is not started for ever."""
+        migration, copied = self.migration, seen.progress.rows_copied
+        self.deaths = 1 if copied > self.furthest else self.deaths + 1
+        self.furthest = max(self.furthest, copied)
+        if self.deaths >= DEATHS_ALLOWED:
+            await self.abort(run)
+            migration.stop_if_aborted()
+            raise Stopped(
+                f"gh-ost died {self.deaths} times without getting any further; the last time: {seen.detail} "
+                f"Nothing is left of its copy. Look at the runner {run.host} (memory, disk, gh-ost's log), then comment "
+                "`.skeefree retry-migration`."
+            )
+        if self.deaths > 1:
+            await migration.wait(_growing(self.timing.release_back_off, self.deaths - 2))
+        if migration.must_stop and not await self.abort(run):
+            migration.stop_if_aborted()
 
     async def recover(self, run: GhostRun) -> GhostRun:
         """Fence first (SAFETY §S2): resume only what is proven dead, start clean what is cut off, else a person decides."""
@@ -617,13 +690,17 @@ class GhostStory:
                 "See that it is stopped there, then comment `.skeefree retry-migration`."
             )
         self.migration.verification = None
-        self.resumed = self.resumed or verdict.resumable
         return await self.spawn(resume_on=run.host if verdict.resumable else "")
 
 
-def _growing(first: float, times: int) -> float:
+def _growing(first: float, times: int, *, at_most: float = 600.0) -> float:
     """Seconds: twice as long each time, up to ten minutes, so that a long wait does not fill a history."""
-    return min(first * float(2 ** min(times, 20)), 600.0)
+    return min(first * float(2 ** min(times, 20)), at_most)
+
+
+def _is_for_people(trouble: ActivityError) -> bool:
+    """It would be refused however often it were asked again; everything else may pass."""
+    return isinstance(trouble.cause, ApplicationError) and trouble.cause.non_retryable
 
 
 def _words(verdict: PreflightVerdict) -> str:

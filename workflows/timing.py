@@ -41,6 +41,9 @@ GITHUB_PATIENCE: Final = timedelta(minutes=5)
 ONE_PLAN: Final = timedelta(minutes=10)
 """One attempt at planning one database; its own ceilings are shorter."""
 
+ORDER_PATIENCE: Final = timedelta(minutes=5)
+"""How long a requester may be unable to answer for its order (a worker or a workflow in trouble) before its migration goes on without."""
+
 ONE_QUERY: Final = timedelta(seconds=30)
 """One short statement or one query of a workflow."""
 
@@ -84,4 +87,5 @@ class Timing:
     retry_preflight: float = 30.0
     retry_preflight_limit: float = 24 * 3600.0
     verification_is_fresh_for: float = 300.0
+    ask_for_requester: float = 900.0
     supersede_in_progress_after: float = 10 * 86400.0

@@ -15,6 +15,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
+from activities.orders import OrderActivities
 from activities.temporal import workflow_runner
 from workflows import addresses
 from workflows.by_hand import ByHand
@@ -53,6 +54,7 @@ from workflows.messages import (
     Preflight,
     PreflightVerdict,
     PrimaryIdentity,
+    Progress,
     Proof,
     Prove,
     PublishCheck,
@@ -163,7 +165,17 @@ class Desk:
     preflight_answer: Callable[[Preflight], PreflightVerdict] | None = None
     release_answer: Callable[[CheckRelease], PreflightVerdict] | None = None
     verification: Comparison = Comparison.EQUAL
+    verifications: list[Comparison] = field(default_factory=list)
+    """What the next comparisons say; `verification` when there are none left."""
+    trouble: Callable[[object], Exception | None] = lambda _: None
+    """What GitHub or a runner answers instead, by what it is asked."""
+    timing: Timing = QUICK
+    """Of the workflows that are started from now on."""
     cut_over_failures: int = 0
+    rows_copied: int = 0
+    orders_read: int = 0
+    cut_off: int = 0
+    """How often a gh-ost was stopped at the database."""
     repositories: list[str] = field(default_factory=list)
     listed: dict[int, str] = field(default_factory=dict)
     """Open pull requests of every repository → when each changed. Empty: this one, just now."""
@@ -212,7 +224,7 @@ class Desk:
     async def wake(self, reason: str = "test") -> None:
         await self.client.start_workflow(
             PullRequest.run,
-            Story(ref=self.ref, timing=QUICK),
+            Story(ref=self.ref, timing=self.timing),
             id=addresses.pull_request(self.ref),
             task_queue=addresses.CONTROL,
             start_signal="hear",
@@ -281,6 +293,10 @@ class Desk:
 
     # ── The activities ──
 
+    def _be_in_trouble(self, ask: object) -> None:
+        if (wrong := self.trouble(ask)) is not None:
+            raise wrong
+
     def activities(self) -> list[Callable[..., Any]]:
         return [getattr(self, name) for name in dir(type(self)) if hasattr(getattr(type(self), name), "__temporal_activity_definition")]
 
@@ -320,11 +336,13 @@ class Desk:
 
     @activity.defn
     async def publish_check(self, ask: PublishCheck) -> CheckPublished:
+        self._be_in_trouble(ask)
         self.checks.append((ask.run.name, ask.run.generation, ask.run.state, ask.run.head_sha))
         return CheckPublished(run_id=len(self.checks), at=self.now())
 
     @activity.defn
     async def say(self, ask: Say) -> None:
+        self._be_in_trouble(ask)
         self.said.append(ask)
 
     @activity.defn
@@ -333,6 +351,7 @@ class Desk:
 
     @activity.defn
     async def react(self, ask: React) -> None:
+        self._be_in_trouble(ask)
         self.reactions.append(ask)
 
     @activity.defn
@@ -390,7 +409,7 @@ class Desk:
         entry = ask.entry
         await self.client.start_workflow(
             ClusterQueue.run,
-            QueueState(cluster=entry.cluster, shard=entry.shard, timing=QUICK),
+            QueueState(cluster=entry.cluster, shard=entry.shard, timing=self.timing),
             id=addresses.cluster_queue(entry.cluster, entry.shard),
             task_queue=addresses.CONTROL,
             start_signal="hear",
@@ -399,7 +418,8 @@ class Desk:
 
     @activity.defn
     async def read_order(self, ref: OrderRef) -> MigrationOrder:
-        return await self.client.get_workflow_handle(ref.requester).query(ByHand.order, ref.migration_id)
+        self.orders_read += 1
+        return await OrderActivities(self.client, self.timing).read_order(ref)
 
     @activity.defn
     async def is_running(self, workflow_id: str) -> bool:
@@ -440,7 +460,8 @@ class Desk:
             if not events and self.copying.is_set():
                 events.append(GhostEvent.HOLDING)
             if len(events) > ask.after_event:
-                return GhostSeen(event=events[ask.after_event], event_number=ask.after_event + 1)
+                progress = Progress(rows_copied=self.rows_copied)
+                return GhostSeen(event=events[ask.after_event], event_number=ask.after_event + 1, progress=progress)
             await asyncio.sleep(0.02)
 
     @activity.defn
@@ -455,6 +476,7 @@ class Desk:
 
     @activity.defn
     async def abort_ghost(self, ask: AbortGhost) -> GhostStopped:
+        self._be_in_trouble(ask)
         self.aborted.append(ask)
         return GhostStopped(dead=True, swapped=ask.order.migration.target in self.live)
 
@@ -464,11 +486,13 @@ class Desk:
 
     @activity.defn
     async def fence_at_database(self, ask: Fence) -> FenceVerdict:
+        self.cut_off += 1
         return FenceVerdict(fenced=True)
 
     @activity.defn
     async def verify(self, ask: Verify) -> Verification:
-        return Verification(outcome=self.verification, rows=500, at=self.now(), detail="key 7")
+        outcome = self.verifications.pop(0) if self.verifications else self.verification
+        return Verification(outcome=outcome, rows=500, at=self.now(), detail="key 7")
 
     @activity.defn
     async def check_release(self, ask: CheckRelease) -> PreflightVerdict:
