@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.company import ORDERS, Company, with_column
-from tests.end_to_end.copying import altered_once, copying, runs_of
+from tests.end_to_end.copying import altered_once, copying, runs_of, started_over
 
 pytestmark = pytest.mark.xdist_group("end to end")
 
@@ -51,6 +51,7 @@ def test_a_gh_ost_that_was_killed_is_fenced_and_resumed_from_its_checkpoint(comp
         scene.process.signal(signal.SIGKILL)
         scene.change.until(lambda: len(runs_of(scene.shop)) == 2, "gh-ost to be resumed")
         altered_once(scene, runs=2)
+    assert started_over(scene.shop) <= 1, "only a resumed copy may differ, never the clean one after it"
     resumed = runs_of(scene.shop)[1]
     assert "Resuming from checkpoint" in resumed.log()
     assert scene.directory.record().base == resumed.record().base  # type: ignore[union-attr]  # run directories with a record were asked for
