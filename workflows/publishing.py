@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Collection
 from dataclasses import replace
+from enum import StrEnum
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -32,7 +33,25 @@ from workflows.rules.approvals import Publication
 from workflows.rules.checks import CheckRun, CheckState
 from workflows.rules.names import DatabaseRow
 from workflows.rules.stages import MigrationState, Stage
-from workflows.story import PublishedCheck, Story, row_key
+from workflows.story import HANDLED_KEPT, PublishedCheck, Story, Unsaid, row_key
+from workflows.trouble import is_for_people
+
+
+class Outcome(StrEnum):
+    """What became of a call. TROUBLE may pass by itself, REFUSED is for people."""
+
+    DONE = "done"
+    TROUBLE = "trouble"
+    REFUSED = "refused"
+
+
+ANY = frozenset({Outcome.TROUBLE, Outcome.REFUSED})
+PASSING = frozenset({Outcome.TROUBLE})
+NOTHING: frozenset[Outcome] = frozenset()
+"""Which outcomes make the loop come back soon."""
+
+OF_A_MOMENT = frozenset({Announcement.APPROVALS_VOID, Announcement.COMMAND_REFUSED})
+"""What is said of something that happened; everything else is said of how things stand, as long as they do."""
 
 MOVING = frozenset({MigrationState.READY, MigrationState.RUNNING, MigrationState.HOLDING})
 
@@ -84,7 +103,9 @@ class Publishing:
             return
         shown = await asyncio.gather(*(self._check(check, state, row, _only(view, row)) for check, (row, state) in wanted.items()))
         at = await self._check(name, aggregate, None, view)
-        if plan_was_open and at and all(one is not None for one in shown):
+        if None in shown:
+            self._shown.pop(name, None)  # the roll-up is shown again when they are there: GitHub's clock tells then since when all were
+        elif plan_was_open and at:
             self._note_publication(view, max([at, *(one for one in shown if one)]))
 
     async def _check(self, name: str, wanted: CheckState, row: DatabaseRow | None, view: PullRequestView) -> str | None:
@@ -127,9 +148,12 @@ class Publishing:
         return [run for run in unfinished if run.head_sha != view.head_sha or closed or run.name not in wanted]
 
     async def _end(self, run: CheckRun, view: PullRequestView) -> bool:
-        """End it where it is, never green. Returns whether GitHub shows it ended; else the next round tries again."""
+        """End it where it is, never green. Returns whether that is done with; else the next round tries again.
+
+        One that GitHub refuses to end (an old head is gone) stays as it is: the checks of the new head do not wait for it.
+        """
         ended = replace(run, state=CheckState.ACTION_REQUIRED)
-        if not await self._try(
+        outcome = await self._try(
             workflow.execute_activity(
                 publish_check,
                 PublishCheck(ref=self.story.ref, run=ended, row=None, view=view),
@@ -138,7 +162,9 @@ class Publishing:
                 retry_policy=timing.TRY_AGAIN,
             ),
             f"the end of {run.name} on {run.head_sha[:12]}",
-        ):
+            troubled_by=PASSING,
+        )
+        if outcome is Outcome.TROUBLE:
             return False
         self.story.checks[run.name] = PublishedCheck(run=ended, since=workflow.time())
         return True
@@ -164,7 +190,7 @@ class Publishing:
         if story.view_shown == face and not story.rewrite_comment:
             return
         await self.stop_narrating()
-        if await self._try(
+        outcome = await self._try(
             workflow.execute_activity(
                 publish_comment,
                 PublishComment(view=view),
@@ -173,7 +199,8 @@ class Publishing:
                 retry_policy=timing.TRY_AGAIN,
             ),
             "the comment",
-        ):
+        )
+        if outcome is Outcome.DONE:
             story.view_shown, story.rewrite_comment = face, False
 
     async def _labels(self) -> None:
@@ -184,7 +211,7 @@ class Publishing:
         there = sorted(set(snapshot.labels) & snapshot.protocol.labels.ours())
         if wanted in (there, story.labels_shown) and (story.labels_shown is None or wanted == story.labels_shown):
             return
-        if await self._try(
+        outcome = await self._try(
             workflow.execute_activity(
                 set_labels,
                 SetLabels(ref=story.ref, wanted=tuple(wanted), protocol=snapshot.protocol),
@@ -193,42 +220,64 @@ class Publishing:
                 retry_policy=timing.TRY_AGAIN,
             ),
             "the labels",
-        ):
+        )
+        if outcome is Outcome.DONE:
             story.labels_shown = wanted
 
     async def _announcements(self, view: PullRequestView) -> None:
         """New comments only where a person must act, and at the end."""
-        campaign = self.story.campaign
+        await self._make_up()
+        story, campaign = self.story, self.story.campaign
         match view.stage:
             case Stage.AWAITING_DBA:
                 await self._ask_databases_team(view)
                 await self.announce(Announcement.DETECTED, key=f"detected/{view.digest}/{view.head_sha}")
             case Stage.FAILED if campaign is not None:
-                await self.announce(Announcement.FAILED, key=f"failed/{campaign.digest}/{campaign.attempt}/{len(campaign.unproven)}")
+                which = f"{story.born}.{campaign.serial}/{campaign.attempt}/{len(campaign.unproven)}"
+                await self.announce(Announcement.FAILED, key=f"failed/{campaign.digest}/{which}")
             case Stage.COMPLETE if view.runs:
-                await self.announce(Announcement.COMPLETE, key=f"complete/{view.head_sha}")
+                await self.announce(Announcement.COMPLETE, key=f"complete/{view.head_sha}/{story.born}.{story.campaigns}")
+            case Stage.HOLDING if campaign is not None:
+                for run in campaign.runs.values():
+                    if run.state is MigrationState.HOLDING and run.unproven:  # its id names story, campaign and attempt
+                        await self.announce(Announcement.HELD, key=f"unproven/{run.migration_id}")
             case _:
                 pass
+
+    async def _make_up(self) -> None:
+        """For what GitHub did not take in the rounds before, and nothing that stands would bring again."""
+        story = self.story
+        unsaid, story.unsaid = story.unsaid, []
+        for one in unsaid:
+            await self.announce(one.announcement, key=one.key, text=one.text)
+        unmarked, story.unmarked = story.unmarked, []
+        for mark in unmarked:
+            await self._mark(mark)
 
     async def _ask_databases_team(self, view: PullRequestView) -> None:
         key = f"review/{view.digest}/{view.head_sha}"
         if key in self.story.said or not view.databases_team:
             return
-        ask = RequestReview(ref=view.ref, team=view.databases_team)
-        if await self._try(
-            workflow.execute_activity(request_review, ask, start_to_close_timeout=timing.ONE_LOOK, retry_policy=timing.A_FEW_TIMES),
+        asked = await self._try(
+            workflow.execute_activity(
+                request_review,
+                RequestReview(ref=view.ref, team=view.databases_team),
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                retry_policy=timing.A_FEW_TIMES,
+            ),
             "the request for review",
-            troubling=False,
-        ):
+            troubled_by=NOTHING,
+        )
+        if asked is Outcome.DONE:
             self.story.note_said(key)
 
     async def announce(self, announcement: Announcement, *, key: str, text: str = "") -> None:
-        """Say it once per key."""
+        """Say it once per key. What GitHub does not take is said in a later round: editing the sticky comment notifies nobody."""
         story = self.story
         if story.snapshot is None or key in story.said:
             return
-        story.note_said(key)
-        await self._try(
+        said = await self._try(
             workflow.execute_activity(
                 say,
                 Say(ref=story.ref, announcement=announcement, key=key, view=story.view(), text=text),
@@ -237,10 +286,14 @@ class Publishing:
                 retry_policy=timing.TRY_AGAIN,
             ),
             "an announcement",
-            troubling=False,
+            troubled_by=PASSING,
         )
-
-        if announcement in {Announcement.FAILED, Announcement.COMPLETE}:
+        if said is not Outcome.DONE:
+            if announcement in OF_A_MOMENT and key not in {one.key for one in story.unsaid}:
+                story.unsaid = [*story.unsaid, Unsaid(announcement, key, text)][-HANDLED_KEPT:]
+            return
+        story.note_said(key)
+        if announcement in {Announcement.FAILED, Announcement.COMPLETE} or key.startswith("unproven/"):
             await self._try(
                 workflow.execute_activity(
                     notify,
@@ -249,34 +302,41 @@ class Publishing:
                     retry_policy=timing.A_FEW_TIMES,
                 ),
                 "a notice for the chat",
-                troubling=False,
+                troubled_by=NOTHING,
             )
 
     async def answer(self, given: CommandGiven, answer: CommandAnswer) -> None:
         """A reaction marks a comment's command as handled; a refusal also says why."""
         if given.door is Door.COMMENT and given.comment_id:
-            await self._try(
-                workflow.execute_activity(
-                    react,
-                    React(ref=self.story.ref, comment_id=given.comment_id, done=answer.done),
-                    start_to_close_timeout=timing.ONE_LOOK,
-                    retry_policy=timing.A_FEW_TIMES,
-                ),
-                "a reaction",
-                troubling=False,
-            )
+            await self._mark(React(ref=self.story.ref, comment_id=given.comment_id, done=answer.done))
         if not answer.done:
             await self.announce(Announcement.COMMAND_REFUSED, key=f"command/{given.id}", text=answer.text)
 
-    async def _try(self, call: Awaitable[object], what: str, *, troubling: bool = True) -> bool:
+    async def _mark(self, mark: React) -> None:
+        marked = await self._try(
+            workflow.execute_activity(
+                react,
+                mark,
+                start_to_close_timeout=timing.ONE_LOOK,
+                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                retry_policy=timing.A_FEW_TIMES,
+            ),
+            "a reaction",
+            troubled_by=PASSING,
+        )
+        if marked is Outcome.TROUBLE:  # refused: the comment is gone, say, and there is nothing left to mark
+            self.story.unmarked = [*self.story.unmarked, mark][-HANDLED_KEPT:]
+
+    async def _try(self, call: Awaitable[object], what: str, *, troubled_by: Collection[Outcome] = ANY) -> Outcome:
         try:
             await call
         except ActivityError as trouble:
+            outcome = Outcome.REFUSED if is_for_people(trouble) else Outcome.TROUBLE
             workflow.logger.warning("%s: could not publish %s: %s", self.story.ref, what, trouble.cause)
-            if troubling:
+            if outcome in troubled_by:
                 self.story.trouble = f"{what}: {trouble.cause}"
-            return False
-        return True
+            return outcome
+        return Outcome.DONE
 
     # ── Progress and description ──
 

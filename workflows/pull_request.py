@@ -168,7 +168,7 @@ class PullRequest:
         if campaign.environment is None or campaign.enqueued or campaign.failed or campaign.proving:
             return
         if not story.campaign_approvals().both:
-            await self.publishing.announce(Announcement.HELD, key=f"held/{campaign.serial}/{campaign.attempt}")
+            await self.publishing.announce(Announcement.HELD, key=f"held/{story.born}.{campaign.serial}/{campaign.attempt}")
         elif not (story.snapshot and story.snapshot.twins):
             campaign.enqueued = True
             await orders.enqueue(campaign, requester=workflow.info().workflow_id)
@@ -185,7 +185,7 @@ class PullRequest:
         else:
             await orders.hold(campaign, by="a withdrawn approval")
             if campaign.has(MigrationState.HOLDING) or campaign.has(MigrationState.READY):
-                await self.publishing.announce(Announcement.HELD, key=f"held/{campaign.serial}/{campaign.attempt}")
+                await self.publishing.announce(Announcement.HELD, key=f"held/{story.born}.{campaign.serial}/{campaign.attempt}")
 
     def prove(self) -> None:
         """An environment that ran is diffed again; only a clean diff lets the next one start."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from workflows.messages import (
+    Announcement,
     Changes,
     CommandAnswer,
     CommandGiven,
@@ -13,6 +14,7 @@ from workflows.messages import (
     MigrationRun,
     PullRequestSnapshot,
     PullRequestView,
+    React,
     Rerequested,
     Woke,
 )
@@ -39,6 +41,15 @@ class PublishedCheck:
 
     run: CheckRun
     since: float = 0.0
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """An announcement of a moment that GitHub did not take; a later round makes up for it."""
+
+    announcement: Announcement
+    key: str
+    text: str
 
 
 @dataclass
@@ -152,6 +163,8 @@ class Story:
     labels_shown: list[str] | None = None
     view_shown: str = ""
     said: list[str] = field(default_factory=list)
+    unsaid: list[Unsaid] = field(default_factory=list)
+    unmarked: list[React] = field(default_factory=list)
     # commands
     rewrite_comment: bool = False
     void_publication: bool = False

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 from temporalio.exceptions import TimeoutError as TimedOut
 
 from workflows import addresses, needs, timing
@@ -54,6 +54,7 @@ from workflows.rules.names import HeadSha, quarantine_name
 from workflows.rules.plan import ChangeKind, Strategy
 from workflows.rules.stages import MigrationState
 from workflows.timing import Timing
+from workflows.trouble import is_for_people
 
 DEATHS_ALLOWED = 5
 """So many in a row, each before anything more was copied or a comparison allowed the swap."""
@@ -202,7 +203,7 @@ class TableMigration:
             except ActivityError as gone:
                 if is_cancelled_exception(gone):
                     return
-                if _is_for_people(gone):
+                if is_for_people(gone):
                     by, reason = "skeebot", f"who ordered it is gone ({gone.cause})"
                     self.aborted = self.aborted or Abort(self.work.order.migration_id, by=by, reason=reason)
 
@@ -696,11 +697,6 @@ class GhostStory:
 def _growing(first: float, times: int, *, at_most: float = 600.0) -> float:
     """Seconds: twice as long each time, up to ten minutes, so that a long wait does not fill a history."""
     return min(first * float(2 ** min(times, 20)), at_most)
-
-
-def _is_for_people(trouble: ActivityError) -> bool:
-    """It would be refused however often it were asked again; everything else may pass."""
-    return isinstance(trouble.cause, ApplicationError) and trouble.cause.non_retryable
 
 
 def _words(verdict: PreflightVerdict) -> str:

@@ -522,9 +522,19 @@ def _said(ask: Say) -> list[str]:
         case Announcement.COMMAND_REFUSED:
             return [_to_whom(ask) + (text or "That command was not carried out.")]
         case Announcement.HELD:
-            return [first.sentence, text, fence(first.command) if first.command else ""]
+            return [_who_decides(view) + first.sentence, text, fence(first.command) if first.command else ""]
         case _:
             assert_never(ask.announcement)
+
+
+def _who_decides(view: PullRequestView) -> str:
+    """The databases team, where a comparison could not prove every row."""
+    if not any(run.state is MigrationState.HOLDING and run.unproven for run in words.current(view.runs)):
+        return ""
+    owner, _, name = view.databases_team.rpartition("/")
+    team = (mention(owner or view.ref.owner), mention(name))
+    known = all(one.startswith("@") for one in team)
+    return f"@{team[0][1:]}/{team[1][1:]}: " if known else f"{words.team('the databases team', view.databases_team)}: "
 
 
 def _to_whom(ask: Say) -> str:

@@ -259,7 +259,10 @@ STICKY: Mapping[str, PullRequestView] = {
     "holding-cut-over": view(Stage.HOLDING, approvals=BOTH, runs=STAGING_DONE + PRODUCTION_HOLDING, row_states=HALF_DONE),
     "holding-cut-over-held": view(Stage.HOLDING, approvals=BOTH, runs=STAGING_DONE + PRODUCTION_HOLDING, held_by="dora"),
     "holding-cut-over-unproven": view(
-        Stage.HOLDING, approvals=BOTH, runs=(*STAGING_DONE, replace(PRODUCTION_HOLDING[1], detail=UNPROVEN)), row_states=HALF_DONE
+        Stage.HOLDING,
+        approvals=BOTH,
+        runs=(*STAGING_DONE, replace(PRODUCTION_HOLDING[1], detail=UNPROVEN, unproven=True)),
+        row_states=HALF_DONE,
     ),
     "holding-cut-over-withdrawn": view(
         Stage.HOLDING,
@@ -303,6 +306,7 @@ SAID: Mapping[str, Say] = {
         REF, Announcement.COMMAND_REFUSED, "command/comment/7/1", view(Stage.AWAITING_UNSAFE, answers=ANSWERS), text=ANSWERS[0].text
     ),
     "held": Say(REF, Announcement.HELD, "held", STICKY["holding-cut-over-withdrawn"]),
+    "held-unproven": Say(REF, Announcement.HELD, "unproven/1", STICKY["holding-cut-over-unproven"]),
     "hostile": Say(REF, Announcement.FAILED, "<!-- --> @everyone", STICKY["hostile"], text="```\n@everyone <b>"),
 }
 
