@@ -1,5 +1,7 @@
 """Whose turn it is on a cluster's shard: by priority, then arrival; one migration at a time on a topology. Lives for years.
 
+A turn that cannot be used (no word, or one bad moment after the other) is given back when somebody else waits.
+
 It also carries what must outlive histories: applied-but-unmerged changes and quarantined tables with their deadlines.
 """
 
@@ -20,6 +22,8 @@ from workflows.messages import (
     Quarantined,
     QueueEntry,
     QueueStanding,
+    TurnIdle,
+    TurnWanted,
 )
 from workflows.orders import signal
 from workflows.rules.names import MigrationId
@@ -27,7 +31,7 @@ from workflows.rules.stages import MigrationState
 from workflows.table_migration import MigrationWork, TableMigration
 from workflows.timing import Timing
 
-QueueMessage = QueueEntry | CancelOrder | MigrationMoved | Applied | Quarantined | ChangeMerged
+QueueMessage = QueueEntry | CancelOrder | MigrationMoved | TurnIdle | Applied | Quarantined | ChangeMerged
 
 RANK = {Priority.URGENT: 0, Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 3}
 SETTLED_KEPT = 200
@@ -41,6 +45,7 @@ class QueueState:
     inbox: list[QueueMessage] = field(default_factory=list)
     waiting: list[QueueEntry] = field(default_factory=list)
     running: list[QueueEntry] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
     applied: list[Applied] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
@@ -59,6 +64,7 @@ class ClusterQueue:
         await self.look_after_what_runs()
         while True:
             await self.hear_all()
+            await self.want_turns()
             await self.start_next()
             self.describe()
             await self.news()
@@ -100,8 +106,12 @@ class ClusterQueue:
                     await self.take(message)
                 case CancelOrder():
                     await self.cancel(message)
+                case MigrationMoved(state=MigrationState.QUEUED):
+                    self.take_back(message)
                 case MigrationMoved():
                     self.settle(message)
+                case TurnIdle(migration_id=name):
+                    self.state.idle = [*(one for one in self.state.idle if one != name), name]
                 case Applied():
                     others = [one for one in self.state.applied if one.target != message.target]
                     self.state.applied = [*others, message]
@@ -121,6 +131,15 @@ class ClusterQueue:
         except TimeoutError:
             await self.look_after_what_runs()
 
+    async def want_turns(self) -> None:
+        """Who has a turn that he cannot use is asked for it, once somebody waits."""
+        state = self.state
+        for entry in list(state.running) if state.waiting else []:
+            name = entry.order.migration_id
+            if name in state.idle:
+                state.idle.remove(name)
+                await signal(_workflow_of(entry), TurnWanted(name))
+
     async def start_next(self) -> None:
         """One gh-ost at a time on a topology."""
         state = self.state
@@ -128,6 +147,8 @@ class ClusterQueue:
             return
         entry = min(state.waiting, key=_turn)
         await self.ended_whole(entry)
+        if state.inbox:
+            return  # what it said with its last breath comes first
         state.waiting.remove(entry)
         state.running.append(entry)
         work = MigrationWork(order=entry.order, queue=workflow.info().workflow_id, timing=state.timing)
@@ -180,15 +201,30 @@ class ClusterQueue:
         for entry in state.running:
             if entry.order.migration_id == name:
                 abort = Abort(migration_id=name, by="skeebot", reason=message.reason)
-                if not await signal(_workflow_of(entry), abort):
+                if await signal(_workflow_of(entry), abort):
+                    return
+                if any(isinstance(one, MigrationMoved) and one.migration_id == name for one in state.inbox):
+                    state.inbox.append(message)  # it has ended with a word that is not heard yet
+                else:
                     await self.lost(entry)
                 return
+
+    def take_back(self, news: MigrationMoved) -> None:
+        """It could not begin, so it waits again: behind everybody who had fewer turns."""
+        state = self.state
+        for entry in [one for one in state.running if one.order.migration_id == news.migration_id]:
+            state.running.remove(entry)
+            state.arrivals += 1
+            state.waiting.append(replace(entry, arrived=state.arrivals, turns=entry.turns + 1))
+        state.idle = [one for one in state.idle if one != news.migration_id]
 
     def settle(self, news: MigrationMoved) -> None:
         if not news.state.settled:
             return
         state = self.state
         state.running = [one for one in state.running if one.order.migration_id != news.migration_id]
+        state.waiting = [one for one in state.waiting if one.order.migration_id != news.migration_id]
+        state.idle = [one for one in state.idle if one != news.migration_id]
         state.settled = [*state.settled, news.migration_id][-SETTLED_KEPT:]
 
     async def watch(self, entry: QueueEntry, child: workflow.ChildWorkflowHandle[TableMigration, MigrationMoved]) -> None:
@@ -219,8 +255,8 @@ class ClusterQueue:
         workflow.set_current_details("\n".join(lines))
 
 
-def _turn(entry: QueueEntry) -> tuple[int, int]:
-    return (RANK[entry.priority], entry.arrived)
+def _turn(entry: QueueEntry) -> tuple[int, int, int]:
+    return (entry.turns, RANK[entry.priority], entry.arrived)
 
 
 def _workflow_of(entry: QueueEntry) -> str:

@@ -436,7 +436,7 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True)
 class QueueEntry:
-    """< 300 B. arrived: a number that the queue gives."""
+    """< 300 B. arrived: a number that the queue gives. turns: how often it had its turn and gave it back."""
 
     order: OrderRef
     cluster: str
@@ -445,6 +445,7 @@ class QueueEntry:
     table: str
     priority: Priority = Priority.NORMAL
     arrived: int = 0
+    turns: int = 0
     kind: Literal["entry"] = "entry"
 
 
@@ -541,6 +542,22 @@ class Abort:
     by: str
     reason: str
     kind: Literal["abort"] = "abort"
+
+
+@dataclass(frozen=True)
+class TurnIdle:
+    """A migration tells its queue that it has had its turn for long and nothing could begin: another may go first."""
+
+    migration_id: MigrationId
+    kind: Literal["turn idle"] = "turn idle"
+
+
+@dataclass(frozen=True)
+class TurnWanted:
+    """A queue tells a migration whose turn is idle that another waits. One that has begun meanwhile goes on."""
+
+    migration_id: MigrationId
+    kind: Literal["turn wanted"] = "turn wanted"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ and released here after the data was looked at, on the requester's word that the
 """
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import assert_never
@@ -45,6 +47,8 @@ from workflows.messages import (
     Release,
     RunDirect,
     SpawnGhost,
+    TurnIdle,
+    TurnWanted,
     Verification,
     Verify,
     WatchGhost,
@@ -59,7 +63,7 @@ from workflows.trouble import is_for_people
 DEATHS_ALLOWED = 5
 """So many in a row, each before anything more was copied or a comparison allowed the swap."""
 
-MigrationMessage = Release | Hold | Abort
+MigrationMessage = Release | Hold | Abort | TurnWanted
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class TableMigration:
         self.may_start: Release | None = None
         self.released: Release | None = None
         self.aborted: Abort | None = None
+        self.turn_is_offered = self.turn_is_wanted = False
         self.verification: Verification | None = None
         self.state = MigrationState.READY
         self.detail = ""
@@ -123,11 +128,15 @@ class TableMigration:
             return nothing
         await self.tell(order, MigrationState.READY)
         asking = asyncio.create_task(self.ask_for_requester())
-        try:
-            verdict = await self.carry_out(order)
-        finally:
-            asking.cancel()
-            await workflow.wait([asking])
+        verdict = await self.carry_out(order)
+        asking.cancel()
+        await workflow.wait([asking])
+        if verdict.state is MigrationState.QUEUED:
+            await signal(order.requester, verdict)
+            await signal(self.work.queue, verdict)
+            if self.aborted is None:
+                return verdict
+            verdict = self.moved(order, MigrationState.CANCELLED, detail=self.why_aborted)
         await self.record(order, verdict)
         await self.settle(order, verdict)
         return verdict
@@ -176,6 +185,8 @@ class TableMigration:
                 self.may_start = self.released = None
             case Abort():
                 self.aborted = self.aborted or message
+            case TurnWanted():
+                self.turn_is_wanted = True
 
     @workflow.query
     def standing(self) -> MigrationMoved:
@@ -221,14 +232,29 @@ class TableMigration:
             if not verdict.retry or workflow.time() >= give_up_at:
                 raise Stopped(reason, changed=verdict.changed)
             self.may_start = None  # the next try needs a fresh word: approvals are asked for again
-            await self.wait(_growing(self.timing.retry_preflight, attempt))
+            await self.offer_turn(order, reason)
+            await self.until(lambda: self.must_stop or self.turn_is_wanted, seconds=_growing(self.timing.retry_preflight, attempt))
+            await self.offer_turn(order, reason)
             await self.tell(order, MigrationState.READY, detail=reason)
         raise AssertionError("the loop returns or raises")
 
     async def wait_for_its_word(self, order: MigrationOrder) -> None:
         """Its turn has come; its requester looks at the approvals once more before anything touches the table."""
-        await workflow.wait_condition(lambda: self.may_start is not None or self.must_stop)
+        while self.may_start is None:
+            patience = None if self.turn_is_offered else self.started_at + self.timing.turn_is_idle_after - workflow.time()
+            await self.until(lambda: self.may_start is not None or self.must_stop or self.turn_is_wanted, seconds=patience)
+            self.stop_if_aborted()
+            if self.may_start is None:
+                await self.offer_turn(order, self.detail or "its turn came, and nobody let it begin: are both approvals there?")
         self.stop_if_aborted()
+
+    async def offer_turn(self, order: MigrationOrder, why: str) -> None:
+        """Nothing was begun: after a while another table may go first. Where none waits, the turn is kept."""
+        if self.turn_is_wanted and not self.must_stop:
+            raise Stopped(f"Another table goes first, for {why[:1].lower()}{why[1:]}", state=MigrationState.QUEUED)
+        if not self.turn_is_offered and workflow.time() >= self.started_at + self.timing.turn_is_idle_after:
+            self.turn_is_offered = True
+            await signal(self.work.queue, TurnIdle(order.migration_id))
 
     async def run_direct(self, order: MigrationOrder, primary: PrimaryIdentity) -> str:
         """Returns the name under which a dropped table is kept ("" where nothing was renamed)."""
@@ -344,14 +370,20 @@ class TableMigration:
 
     def stop_if_aborted(self) -> None:
         if self.aborted is not None:
-            raise Stopped(f"Aborted by {self.aborted.by}: {self.aborted.reason}", state=MigrationState.CANCELLED)
+            raise Stopped(self.why_aborted, state=MigrationState.CANCELLED)
+
+    @property
+    def why_aborted(self) -> str:
+        return f"Aborted by {self.aborted.by}: {self.aborted.reason}" if self.aborted is not None else ""
 
     async def wait(self, seconds: float) -> None:
         """Wait, but not through an abort."""
-        try:
-            await workflow.wait_condition(lambda: self.aborted is not None, timeout=seconds)
-        except TimeoutError:
-            return
+        await self.until(lambda: self.must_stop, seconds=seconds)
+
+    async def until(self, condition: Callable[[], bool], *, seconds: float | None) -> None:
+        """None: however long it takes."""
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(condition, timeout=max(seconds, 0.0) if seconds is not None else None)
 
     async def audit(self, order: MigrationOrder, what: str, facts: dict[str, str]) -> None:
         await workflow.execute_activity(

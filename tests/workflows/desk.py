@@ -174,6 +174,7 @@ class Desk:
     cut_over_failures: int = 0
     rows_copied: int = 0
     orders_read: int = 0
+    preflights: int = 0
     cut_off: int = 0
     """How often a gh-ost was stopped at the database."""
     repositories: list[str] = field(default_factory=list)
@@ -427,6 +428,7 @@ class Desk:
 
     @activity.defn
     async def preflight(self, ask: Preflight) -> PreflightVerdict:
+        self.preflights += 1
         if self.preflight_answer is not None:
             return self.preflight_answer(ask)
         return PreflightVerdict(primary=PrimaryIdentity(address="127.0.0.1:1", server_uuid="u"))

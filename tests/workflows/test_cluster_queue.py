@@ -9,13 +9,26 @@ from temporalio.client import Client
 
 from embedded.temporal import TemporalServer
 from embedded.tools import temporal as temporal_program
-from tests.workflows.desk import QUICK, Desk, migration, working
+from tests.workflows.desk import DBA, FIRST, QUICK, Desk, migration, working
+from tests.workflows.test_pull_request import approved_by_both
 from workflows import addresses
 from workflows.cluster_queue import ClusterQueue, QueueState
-from workflows.messages import Applied, CancelOrder, ChangeMerged, MigrationState, OrderRef, Priority, Quarantined, QueueEntry
+from workflows.messages import (
+    Applied,
+    CancelOrder,
+    ChangeMerged,
+    MigrationState,
+    OrderRef,
+    PreflightVerdict,
+    PrimaryIdentity,
+    Priority,
+    Quarantined,
+    QueueEntry,
+)
 from workflows.pull_request import PullRequest
+from workflows.rules.approvals import ReviewState
 from workflows.rules.names import HeadSha, MigrationId, PullRequestRef, Target
-from workflows.rules.plan import Strategy
+from workflows.rules.plan import Refusal, Strategy
 
 
 def target(table: str) -> Target:
@@ -74,6 +87,77 @@ async def test_a_cancelled_entry_leaves_the_queue_and_its_requester_hears_of_it(
     assert MigrationState.CANCELLED is result.runs[0].state
     desk.copying.set()
     assert "complete" == (await one.result()).outcome
+
+
+async def a_turn_without_a_word(desk: Desk) -> None:
+    """The pull request's orders had to wait, its DBA objected meanwhile, and now its turn has come."""
+    desk.timing = replace(desk.timing, turn_is_idle_after=0.3)
+    desk.plan = {(FIRST, "staging"): (migration(),)}
+    desk.copying.clear()
+    busy = await desk.by_hand(migration(table="busy")).start("busy")
+    await desk.until(lambda: len(desk.spawned) == 1)
+    await approved_by_both(desk)
+    await desk.until_standing(desk.queue(), running=1, waiting=1)
+    desk.approve(DBA, state=ReviewState.CHANGES_REQUESTED)
+    await desk.wake()
+    await desk.until(lambda: bool(desk.comments[-1].view.approvals.objections))
+    desk.copying.set()
+    assert "complete" == (await busy.result()).outcome
+    await desk.until(lambda: MigrationState.READY is desk.comments[-1].view.runs[0].state)
+
+
+async def test_a_turn_without_a_word_is_given_back_to_who_waits(desk: Desk) -> None:
+    await a_turn_without_a_word(desk)
+    items = await desk.by_hand(migration(table="items")).start("items")
+    assert "complete" == (await items.result()).outcome
+    assert ["busy", "items"] == [one.order.migration.target.table for one in desk.spawned]
+    desk.approve(DBA)
+    await desk.wake()
+    await desk.until_stage("complete")
+    assert {"busy", "items", "orders"} == {one.table for one in desk.live}
+
+
+async def test_a_turn_without_a_word_is_kept_while_nobody_waits(desk: Desk) -> None:
+    desk.timing = replace(desk.timing, turn_is_idle_after=0.1)
+    desk.preflight_answer = lambda _: PreflightVerdict(refusal=Refusal(code="no", what="Busy.", next="Wait."), retry=True)
+    one = await desk.by_hand(migration()).start("one")
+    await desk.until_run(one, MigrationState.READY)
+    table = desk.client.get_workflow_handle(addresses.table_migration(target("orders")))
+    began = (await table.describe()).run_id
+    await desk.until(lambda: desk.preflights > 5)
+    assert began == (await table.describe()).run_id
+    desk.preflight_answer = None
+    assert "complete" == (await one.result()).outcome
+
+
+async def test_one_bad_moment_after_the_other_gives_the_turn_back_to_who_waits(desk: Desk) -> None:
+    desk.timing = replace(desk.timing, turn_is_idle_after=0.1)
+    busy = PreflightVerdict(refusal=Refusal(code="no", what="A long transaction is open.", next="Wait."), retry=True)
+    good = PreflightVerdict(primary=PrimaryIdentity(address="127.0.0.1:1", server_uuid="u"))
+    bad = {"orders"}
+    desk.preflight_answer = lambda ask: busy if ask.order.migration.target.table in bad else good
+    orders = await desk.by_hand(migration()).start("orders")
+    await desk.until_run(orders, MigrationState.READY)
+    items = await desk.by_hand(migration(table="items")).start("items")
+    assert "complete" == (await items.result()).outcome
+    bad.clear()
+    assert "complete" == (await orders.result()).outcome
+    assert ["items", "orders"] == [one.order.migration.target.table for one in desk.spawned]
+
+
+async def test_what_gave_its_turn_back_can_be_cancelled(desk: Desk) -> None:
+    await a_turn_without_a_word(desk)
+    desk.copying.clear()
+    items = await desk.by_hand(migration(table="items")).start("items")
+    await desk.until(lambda: len(desk.spawned) == 2)
+    await desk.until(lambda: MigrationState.QUEUED is desk.comments[-1].view.runs[0].state)
+    assert "Another table goes first" in desk.comments[-1].view.runs[0].detail
+    desk.state = "closed"
+    await desk.wake()
+    assert "closed: 0 of 1" in await desk.story().result()
+    desk.copying.set()
+    assert "complete" == (await items.result()).outcome
+    await desk.until_standing(desk.queue(), running=0, waiting=0)
 
 
 async def test_an_applied_change_is_remembered_until_its_pull_request_is_merged(desk: Desk) -> None:
