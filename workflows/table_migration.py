@@ -307,6 +307,7 @@ class TableMigration:
             "pull_request": f"{order.repository}#{order.pull_request}" if order.repository else "by hand",
             "detail": verdict.detail,
             "rows_compared": str(verdict.rows_compared),
+            "quarantined_as": verdict.quarantined_as,
         }
         await self.audit(order, verdict.state.value, facts)
 
@@ -491,28 +492,35 @@ class GhostStory:
 
     async def release_when_allowed(self, run: GhostRun, event_number: int) -> None:
         """gh-ost holds: compare the tables, wait for the requester's word, look at the primary once more, let go."""
-        migration, order = self.migration, self.order
+        migration = self.migration
         migration.forget_release()
         self.attempts += 1
         if self.attempts > 1:
             await migration.wait(_growing(self.timing.release_back_off, self.attempts - 2))
         watching = self.watching(run, event_number)
         try:
-            while not watching.done():
-                if not self.verified_lately and not await self.verify(run, watching):
-                    continue
-                migration.stop_if_aborted()
-                await migration.tell(order, MigrationState.HOLDING, detail=self.why_held, unproven=self.is_unproven)
-                await self.wait_for_release(watching)
-                if migration.released is None or not self.verified_lately:
-                    continue
-                if await self.data_allows_release() and await self.let_go(run):
-                    return
-        except Stopped:
-            if not await self.abort(run, keep=self.differs and not self.resumed):
+            await self.compare_and_release(run, watching)
+        except (Stopped, ActivityError) as stop:
+            swapped = isinstance(stop, Stopped) and await self.abort(run, keep=self.differs and not self.resumed)
+            await dismiss(watching)
+            if not swapped:
                 raise
-        finally:
+        else:
             await dismiss(watching)  # what it saw, the next watch sees again
+
+    async def compare_and_release(self, run: GhostRun, watching: workflow.ActivityHandle[GhostSeen]) -> None:
+        """Until gh-ost was told to let go, or has news."""
+        migration, order = self.migration, self.order
+        while not watching.done():
+            if not self.verified_lately and not await self.verify(run, watching):
+                continue
+            migration.stop_if_aborted()
+            await migration.tell(order, MigrationState.HOLDING, detail=self.why_held, unproven=self.is_unproven)
+            await self.wait_for_release(watching)
+            if migration.released is None or not self.verified_lately:
+                continue
+            if await self.data_allows_release() and await self.let_go(run):
+                return
 
     @property
     def verified_lately(self) -> bool:
@@ -727,8 +735,8 @@ class GhostStory:
 
 
 def _growing(first: float, times: int, *, at_most: float = 600.0) -> float:
-    """Seconds: twice as long each time, up to ten minutes, so that a long wait does not fill a history."""
-    return min(first * float(2 ** min(times, 20)), at_most)
+    """Seconds: twice as long each time, up to ten minutes (an hour after a hundred times): a history holds 51,200 events."""
+    return min(first * float(2 ** min(times, 20)), at_most if times < 100 else 3600.0)
 
 
 def _words(verdict: PreflightVerdict) -> str:

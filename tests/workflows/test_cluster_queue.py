@@ -12,7 +12,7 @@ from embedded.tools import temporal as temporal_program
 from tests.workflows.desk import DBA, FIRST, QUICK, Desk, migration, working
 from tests.workflows.test_pull_request import approved_by_both
 from workflows import addresses
-from workflows.cluster_queue import ClusterQueue, QueueState
+from workflows.cluster_queue import QUARANTINED_KEPT, ClusterQueue, QueueState
 from workflows.messages import (
     Applied,
     CancelOrder,
@@ -172,6 +172,21 @@ async def test_an_applied_change_is_remembered_until_its_pull_request_is_merged(
     assert (applied,) == (await queue.query(ClusterQueue.standing)).applied
     await queue.signal(ClusterQueue.hear, ChangeMerged(repository="acme/shop", pull_request=7))
     assert () == (await queue.query(ClusterQueue.standing)).applied
+
+
+async def test_the_record_of_quarantined_tables_does_not_grow_until_the_queue_wedges(desk: Desk) -> None:
+    kept = [
+        Quarantined(target=target("t"), name=f"_q{n}", created_at="2026-11-22", drop_after="2026-11-29") for n in range(QUARANTINED_KEPT)
+    ]
+    queue = await desk.client.start_workflow(
+        ClusterQueue.run,
+        QueueState(cluster="staging", shard="a", timing=QUICK, quarantined=kept),
+        id=addresses.cluster_queue("staging", "a"),
+        task_queue=addresses.CONTROL,
+    )
+    await queue.signal(ClusterQueue.hear, replace(kept[0], name="_newest"))
+    standing = await queue.query(ClusterQueue.standing)
+    assert (QUARANTINED_KEPT, "_q1", "_newest") == (len(standing.quarantined), standing.quarantined[0].name, standing.quarantined[-1].name)
 
 
 async def test_a_terminated_migration_frees_its_turn_and_tells_its_requester(desk: Desk) -> None:
