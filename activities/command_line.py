@@ -20,6 +20,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.errors import NeedsHuman, TryAgain
+from activities.github.intake import temporal_acceptor
 from activities.mysql.discovery import Discovery
 from activities.narrate import progress_of
 from activities.orders import queue_standing
@@ -36,18 +37,17 @@ from workflows.rules.commands import AddRepository, MapRepository, SetAutorun
 from workflows.rules.names import Login, PullRequestRef
 from workflows.rules.plan import Refusal
 from workflows.rules.stages import MigrationState
-from workflows.story import Story
 
 DONE, FAILED, REFUSED = 0, 1, 2
 
 out = Console()
 err = Console(stderr=True)
 
-_PULL_REQUEST_URL = re.compile(r"(?:https?://[^/]+/)?(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)(?:/pull/|#)(?P<number>\d+)/?")
+_PULL_REQUEST_URL = re.compile(r"(?:https?://[^/]+/)?(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)(?:/pull/|#)(?P<number>\d+)(?:[/?#].*)?")
 
 
 def read_pull_request_url(text: str) -> PullRequestRef:
-    """`https://github.com/o/r/pull/1` or `o/r#1`. Errors: NeedsHuman."""
+    """`https://github.com/o/r/pull/1`, also of a page or comment inside it, or `o/r#1`. Errors: NeedsHuman."""
     found = _PULL_REQUEST_URL.fullmatch(text.strip())
     if found is None:
         raise NeedsHuman(f"{text!r} is not a pull request: write https://github.com/owner/name/pull/1 or owner/name#1.")
@@ -58,14 +58,7 @@ async def start_pull_request(settings: Settings, url: str) -> int:
     """What a webhook would have done."""
     ref = read_pull_request_url(url)
     client = await connect(settings.temporal)
-    await client.start_workflow(
-        PullRequest.run,
-        Story(ref=ref, timing=settings.timing),
-        id=addresses.pull_request(ref),
-        task_queue=addresses.CONTROL,
-        start_signal="hear",
-        start_signal_args=[Woke(ref=ref, reason="started by hand")],
-    )
+    await temporal_acceptor(client, settings.timing)(Woke(ref=ref, reason="started by hand"))
     out.print(f"{ref} is looked at: workflow {addresses.pull_request(ref)}")
     return DONE
 

@@ -72,8 +72,9 @@ class OrderActivities:
 
     @activity.defn
     async def list_stories(self, repository: str) -> list[int]:
-        key = addresses.REPOSITORY.name
-        query = f"WorkflowType = 'PullRequest' AND ExecutionStatus = 'Running' AND {key} = '{repository}'"
+        """By their ids, which know one spelling only."""
+        ids = addresses.pull_requests_of(repository)
+        query = f"WorkflowType = 'PullRequest' AND ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{ids}'"
         return sorted([int(one.id.rpartition("/")[2]) async for one in self._client.list_workflows(query)])
 
     @activity.defn

@@ -1,4 +1,7 @@
-"""Workflow ids, task queues and search attributes: one place that spells them."""
+"""Workflow ids, task queues and search attributes: one place that spells them.
+
+Ids fold the names of repositories, so that there is one story whatever was typed; search attributes show GitHub's own spelling.
+"""
 
 from typing import Final
 
@@ -31,7 +34,12 @@ def runner_control(host: str) -> str:
 
 
 def pull_request(ref: PullRequestRef) -> str:
-    return f"pull-request/{ref.owner}/{ref.repo}/{ref.number}"
+    return f"pull-request/{ref.key}"
+
+
+def pull_requests_of(repository: str) -> str:
+    """What the ids of all stories of a repository begin with."""
+    return f"pull-request/{repository.casefold()}/"
 
 
 def cluster_queue(cluster: str, shard: str) -> str:
@@ -47,4 +55,5 @@ def by_hand(name: str) -> str:
 
 
 def sweep(repository: str, base: str) -> str:
-    return f"sweep/{repository}/{base or '*'}"
+    """Branches are case-sensitive."""
+    return f"sweep/{repository.casefold()}/{base or '*'}"

@@ -121,8 +121,8 @@ class ClusterQueue:
                 case Quarantined():
                     self.state.quarantined = [*self.state.quarantined, message][-QUARANTINED_KEPT:]
                 case ChangeMerged(repository=repository, pull_request=number):
-                    gone = (repository, number)
-                    self.state.applied = [one for one in self.state.applied if (one.repository, one.pull_request) != gone]
+                    gone = (repository.casefold(), number)
+                    self.state.applied = [one for one in self.state.applied if (one.repository.casefold(), one.pull_request) != gone]
 
     async def news(self) -> None:
         """Sleep until something was heard; meanwhile ask now and then whether what runs still does."""

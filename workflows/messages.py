@@ -48,12 +48,13 @@ class Woke:
 
 @dataclass(frozen=True)
 class OpenPullRequest:
-    """One line of GitHub's list. changed_at: ISO 8601 by GitHub's clock."""
+    """One line of GitHub's list. changed_at: ISO 8601 by GitHub's clock. repository: "owner/name" as GitHub spells it."""
 
     number: int
     head_sha: HeadSha
     base_ref: str
     changed_at: str
+    repository: str = ""
 
     @property
     def shows(self) -> str:

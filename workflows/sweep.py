@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError
 
 from workflows import needs, timing
 from workflows.messages import BaseMoved, OpenPullRequest, Woke
-from workflows.rules.names import PullRequestRef
+from workflows.rules.names import PullRequestRef, pull_request_ref
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Sweep:
         while self.asked:
             self.asked = 0
             listed = await _open(order.repository, order.base)
-            woken += await _wake(Woke(ref=_ref(order.repository, one.number), reason="push to the base branch") for one in listed)
+            woken += await _wake(Woke(ref=_ref(order.repository, one), reason="push to the base branch") for one in listed)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return woken
 
@@ -100,8 +100,8 @@ class Round:
         closed = sorted(set(stories) - {one.number for one in listed})
         return await _wake(
             [
-                *(Woke(ref=_ref(repository, one.number), reason="round", shows=one.shows) for one in changed),
-                *(Woke(ref=_ref(repository, number), reason="round") for number in closed),
+                *(Woke(ref=_ref(repository, one), reason="round", shows=one.shows) for one in changed),
+                *(Woke(ref=pull_request_ref(repository, number), reason="round") for number in closed),
             ]
         )
 
@@ -138,6 +138,6 @@ async def _wake(messages: Iterable[Woke]) -> int:
     return woken
 
 
-def _ref(repository: str, number: int) -> PullRequestRef:
-    owner, _, repo = repository.partition("/")
-    return PullRequestRef(owner=owner, repo=repo, number=number)
+def _ref(asked: str, one: OpenPullRequest) -> PullRequestRef:
+    """As GitHub spells it; the repository's name may have been typed otherwise when it was enrolled."""
+    return pull_request_ref(one.repository or asked, one.number)

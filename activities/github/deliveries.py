@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workflows.messages import BaseMoved, Delivery, Ignored, Rerequested, Woke
 from workflows.rules import commands
-from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login
+from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, pull_request_ref, same_login
 
 STICKY_MARKER: Final = "<!-- skeebot:sticky "
 """How our sticky comment begins; comments.py writes the rest of it."""
@@ -243,8 +243,7 @@ _READERS: Final[dict[str, Callable[[bytes, str, str, Protocol], Delivery | Ignor
 
 
 def _ref(repository: _Repository, number: int) -> PullRequestRef:
-    owner, _, repo = repository.full_name.partition("/")
-    return PullRequestRef(owner=owner, repo=repo, number=number)
+    return pull_request_ref(repository.full_name, number)
 
 
 def _is_ours(app: _App | None, bot_login: str) -> bool:

@@ -15,7 +15,7 @@ from activities.github.people import People
 from workflows.messages import CommandGiven, Door, OpenPullRequest, PullRequestSnapshot, ReadPullRequest, RequestReview
 from workflows.rules import commands
 from workflows.rules.approvals import Members, Review, ReviewState
-from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login
+from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login, same_repository
 from workflows.rules.plan import Enrolment
 
 COMMANDS_A_COMMENT: Final = 10
@@ -159,6 +159,7 @@ class PullRequests:
         """Errors: those of GitHubClient.call and of enrolment_of. Half a truth is none: any failure fails the whole."""
         ref = ask.ref
         pull = await self._github.get(self._path(ref), ref.repository, _PullRequest)
+        _refuse_new_name(ref, pull.base.repo.full_name)
         now = iso(self._github.clock)
         is_open = pull.state == "open"
         async with Together() as together:
@@ -204,7 +205,13 @@ class PullRequests:
     @activity.defn
     async def list_open_pull_requests(self, repository: str, base: str) -> list[OpenPullRequest]:
         return [
-            OpenPullRequest(number=one.number, head_sha=HeadSha(one.head.sha), base_ref=one.base.ref, changed_at=one.updated_at)
+            OpenPullRequest(
+                number=one.number,
+                head_sha=HeadSha(one.head.sha),
+                base_ref=one.base.ref,
+                changed_at=one.updated_at,
+                repository=one.base.repo.full_name,
+            )
             async for one in self._open(repository, base)
         ]
 
@@ -311,6 +318,15 @@ class PullRequests:
 
     def _path(self, ref: PullRequestRef) -> str:
         return f"/repos/{quote(ref.repository)}/pulls/{ref.number}"
+
+
+def _refuse_new_name(ref: PullRequestRef, shown: str) -> None:
+    """GitHub leads an old name on to the new one, under which webhooks begin another story. Errors: NeedsHuman where it does."""
+    if not same_repository(ref.repository, shown):
+        raise NeedsHuman(
+            f"{ref.repository} is {shown} now, so nothing is decided under the old name any more. Enrol it (starter.py add-repo {shown} …),"
+            f" let what still runs for {ref} end, then end this story: temporal workflow terminate --workflow-id pull-request/{ref.key}"
+        )
 
 
 def _state(pull: _PullRequest) -> Literal["open", "closed", "merged"]:

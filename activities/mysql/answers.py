@@ -179,7 +179,7 @@ class Asker:
             if isinstance(after, Refusal) or alike(explained.get(table), after.get(table)):
                 continue
             explained = after
-            if (by := f"{one.repository}#{one.pull_request}") != own:
+            if (by := f"{one.repository}#{one.pull_request}").casefold() != own.casefold():
                 named.append(Drifted(table, one.statement, by))
         rest = [table for table in sorted(tables) if not alike(explained.get(table), live.get(table))]
         return (*named, *[Drifted(table, await self._shown(table, explained, live)) for table in rest])

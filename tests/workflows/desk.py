@@ -368,7 +368,7 @@ class Desk:
     @activity.defn
     async def list_open_pull_requests(self, repository: str, base: str) -> list[OpenPullRequest]:
         return [
-            OpenPullRequest(number=number, head_sha=self.head_sha, base_ref=self.base_ref, changed_at=at)
+            OpenPullRequest(number=number, head_sha=self.head_sha, base_ref=self.base_ref, changed_at=at, repository=self.ref.repository)
             for number, at in (self.listed or {self.ref.number: self.now()}).items()
         ]
 

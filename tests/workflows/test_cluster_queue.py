@@ -170,7 +170,7 @@ async def test_an_applied_change_is_remembered_until_its_pull_request_is_merged(
     applied = Applied(target=target("orders"), repository="acme/shop", pull_request=7, head_sha=HeadSha("a" * 40), statement="ALTER …")
     await queue.signal(ClusterQueue.hear, applied)
     assert (applied,) == (await queue.query(ClusterQueue.standing)).applied
-    await queue.signal(ClusterQueue.hear, ChangeMerged(repository="acme/shop", pull_request=7))
+    await queue.signal(ClusterQueue.hear, ChangeMerged(repository="Acme/Shop", pull_request=7))
     assert () == (await queue.query(ClusterQueue.standing)).applied
 
 

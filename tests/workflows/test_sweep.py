@@ -36,6 +36,13 @@ async def test_a_round_wakes_a_story_whose_pull_request_is_open_no_more(desk: De
     assert [7] == [one.ref.number for one in desk.woken]
 
 
+async def test_a_round_spells_a_repository_as_github_does_whatever_was_typed(desk: Desk) -> None:
+    desk.repositories = ["ACME/Shop"]
+    desk.listed = {1: ago(minutes=1)}
+    await one_round(desk)
+    assert ["acme/shop#1"] == [str(one.ref) for one in desk.woken]
+
+
 async def test_a_date_that_cannot_be_read_is_looked_at(desk: Desk) -> None:
     desk.repositories = ["acme/shop"]
     desk.listed = {1: "yesterday"}

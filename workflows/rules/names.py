@@ -44,6 +44,11 @@ class PullRequestRef:
     def repository(self) -> str:
         return f"{self.owner}/{self.repo}"
 
+    @property
+    def key(self) -> str:
+        """One spelling for whatever was typed: GitHub's names are not case-sensitive."""
+        return f"{self.owner}/{self.repo}/{self.number}".casefold()
+
     def sibling(self, number: int) -> "PullRequestRef":
         return PullRequestRef(owner=self.owner, repo=self.repo, number=number)
 
@@ -105,6 +110,16 @@ class Protocol:
 
 def same_login(one: str, other: str) -> bool:
     return one.casefold() == other.casefold()
+
+
+def same_repository(one: str, other: str) -> bool:
+    """Of names as "owner/name"."""
+    return one.casefold() == other.casefold()
+
+
+def pull_request_ref(repository: str, number: int) -> PullRequestRef:
+    owner, _, repo = repository.partition("/")
+    return PullRequestRef(owner=owner, repo=repo, number=number)
 
 
 def short(text: str, limit: int) -> str:

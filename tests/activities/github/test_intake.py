@@ -20,6 +20,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from activities.errors import NeedsHuman, TryAgain
 from activities.github.intake import HEALTH_PATH, WEBHOOK_PATH, Doorbell, signature_is_good, temporal_acceptor, webhook_app
+from activities.orders import OrderActivities
 from activities.settings import Settings
 from embedded.temporal import TemporalServer
 from tests.fakes.github.fixtures import Acme, found_acme
@@ -256,6 +257,18 @@ async def test_a_wake_up_starts_the_story_once_and_signals_it_each_time(temporal
     assert [("hear", "woke", "a"), ("hear", "rerequested", "b"), ("hear", "woke", "c")] == [
         (name, message["kind"], message["guid"]) for name, message in await signals(handle)
     ]
+    await handle.terminate()
+
+
+async def test_another_spelling_of_the_repository_wakes_the_same_story(temporal: Client) -> None:
+    accept = temporal_acceptor(temporal, QUICK)
+    await accept(Woke(ref=PullRequestRef("acme", "shop", 4712), reason="pull_request.opened", guid="a"))
+    await accept(Woke(ref=PullRequestRef("Acme", "SHOP", 4712), reason="round", guid="b"))
+    handle = temporal.get_workflow_handle(addresses.pull_request(PullRequestRef("ACME", "shop", 4712)))
+    assert ["a", "b"] == [message["guid"] for _, message in await signals(handle)]
+    async with asyncio.timeout(20):  # what is listed lags a little behind what is
+        while 4712 not in await OrderActivities(temporal, QUICK).list_stories("ACME/Shop"):
+            await asyncio.sleep(0.05)
     await handle.terminate()
 
 

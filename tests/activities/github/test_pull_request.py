@@ -57,6 +57,22 @@ async def test_a_fresh_pull_request_is_read_whole(acme: Acme, pulls: PullRequest
     assert found.now.endswith("Z")
 
 
+async def test_a_repository_that_was_renamed_is_not_decided_about_under_its_old_name(
+    acme: Acme, pulls: PullRequests, ref: PullRequestRef
+) -> None:
+    acme.world.rename_repository("acme/shop", "store")
+    with pytest.raises(NeedsHuman, match=r"acme/shop is acme/store now.*add-repo acme/store"):
+        await look(pulls, ref)
+
+
+async def test_another_spelling_of_a_repository_is_the_same_repository(pulls: PullRequests, ref: PullRequestRef) -> None:
+    assert "open" == (await look(pulls, PullRequestRef("ACME", "Shop", ref.number))).state
+
+
+async def test_a_list_spells_the_repository_as_github_does(pulls: PullRequests, ref: PullRequestRef) -> None:
+    assert [("acme/shop", ref.number)] == [(one.repository, one.number) for one in await pulls.list_open_pull_requests("Acme/SHOP", "")]
+
+
 async def test_merged_closed_and_open_are_told_apart(acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef) -> None:
     assert "open" == (await look(pulls, ref)).state
     acme.world.close_pull_request(pull, by="dave")

@@ -68,6 +68,8 @@ class Foundation:
         self.users: dict[str, User] = {}
         self.teams: dict[tuple[str, str], Team] = {}
         self.repositories: dict[str, Repository] = {}
+        self.renamed: dict[str, Repository] = {}
+        """Old names, lower case."""
         self.apps: dict[int, App] = {}
         self.installations: dict[int, Installation] = {}
         self.tokens: dict[str, Token] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -115,6 +115,9 @@ class Gateway:
         if found is None:
             raise Refused(404, "Not Found")
         operation, parameters = found
+        moved = self._world.renamed.get(f"{parameters.get('owner')}/{parameters.get('repo')}".lower())
+        if moved is not None:
+            return _moved(reading, parameters, moved.full_name, self._world.api_url)
         reading.body = _parse(reading.raw_body)
         call = Call(
             world=self._world,
@@ -241,6 +244,14 @@ def _without_old_fields(body: Any) -> Any:
     if isinstance(body, dict):
         return {key: _without_old_fields(value) for key, value in body.items() if key not in OLD_FIELDS}
     return [_without_old_fields(item) for item in body] if isinstance(body, list) else body
+
+
+def _moved(reading: Reading, parameters: dict[str, str], to: str, root: str) -> Answer:
+    """Where a renamed repository is now. A client may not turn a POST into a GET on the way there."""
+    old = f"/repos/{parameters['owner']}/{parameters['repo']}"
+    path = reading.path.replace(old, f"/repos/{to}", 1)
+    location = f"{root}{path}" + (f"?{urlencode(reading.query)}" if reading.query else "")
+    return Answer({"message": "Moved Permanently", "url": location}, 301 if reading.method == "GET" else 307, {"Location": location})
 
 
 def _refusal(refusal: Refused) -> Answer:

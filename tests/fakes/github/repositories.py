@@ -60,6 +60,15 @@ class Repositories(People):
         self.repositories[fork.full_name.lower()] = fork
         return fork
 
+    @atomic
+    def rename_repository(self, repository: RepositoryRef, name: str) -> None:
+        """Another name of the same account's. Requests for the old one are led on to the new."""
+        repo = self.repository(repository)
+        old = repo.full_name.lower()
+        repo.name = name
+        self.repositories[repo.full_name.lower()] = self.repositories.pop(old)
+        self.renamed[old] = repo
+
     # --- branches and pushes ---
 
     @atomic
