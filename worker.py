@@ -73,10 +73,11 @@ async def serve(settings: Settings, role: Role) -> int:
     client = await connect(settings.temporal)
     await verify_search_attributes(client)
     async with AsyncExitStack() as stack:
-        github = await stack.enter_async_context(GitHubClient(settings.github))
         ghosts = GhostActivities(settings.runner, settings.mysql, Discovery(settings.mysql))
         workers: list[Worker] = []
-        if role is not Role.RUNNER:
+        if role is not Role.RUNNER:  # a runner needs nothing of GitHub, not the App's key either
+            github = await stack.enter_async_context(GitHubClient(settings.github))
+            await github.verify_app()
             workers.append(_worker(client, addresses.CONTROL, control(settings, client, github), workflows=WORKFLOWS))
         if role is not Role.CONTROL:
             host = settings.runner.host

@@ -6,6 +6,7 @@ models are never imported (loading all of them: 6.4 s and 316 MB; this module: a
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
+import jwt
 from githubkit import AppAuthStrategy, GitHub, UnauthAuthStrategy
 from githubkit.cache import MemCacheStrategy
 from githubkit.exception import GitHubException, RequestFailed, RequestTimeout
@@ -51,6 +53,20 @@ class _Installation(Shown):
 class _Issued(Shown):
     token: str
     expires_at: datetime
+
+
+class _Owner(Shown):
+    login: str
+    type: str = "User"
+
+
+class _App(Shown):
+    """html_url: its page, from where it is installed. owner: None for an Enterprise's."""
+
+    id: int
+    slug: str
+    html_url: str = ""
+    owner: _Owner | None = None
 
 
 class _Message(Shown):
@@ -121,9 +137,11 @@ class GitHubClient:
     """
 
     def __init__(self, settings: GitHubSettings) -> None:
-        """Errors: NeedsHuman when the private key cannot be read."""
+        """Errors: NeedsHuman when the private key cannot be read, or is none."""
         self.settings = settings
         self._private_key = read_secret(settings.private_key_file, "the GitHub App's private key")
+        _refuse_bad_key(self._private_key, settings)
+        self._app: _App | None = None
         options: dict[str, Any] = {
             "base_url": settings.api_url,
             "user_agent": f"{settings.app_slug} (skeebot)",
@@ -161,6 +179,27 @@ class GitHubClient:
     def private_key(self) -> str:
         """For seals that only this App can make (comments.py)."""
         return self._private_key
+
+    async def verify_app(self) -> None:
+        """Whether GitHub knows the App by the settings' id and slug: by its slug we know our own comments, labels and checks again.
+
+        Where GitHub does not answer now, nothing is said: a runner's migrations want to be watched meanwhile. Errors: NeedsHuman naming
+        both, and those of call_as_app for the key.
+        """
+        try:
+            app = (await self.call_as_app("GET", "/app")).read(_App)
+        except TryAgain as later:
+            logging.getLogger("skeebot").warning("the App was not verified: %s", later.message)
+            return
+        self._app = app
+        asked = self.settings
+        if app.slug != asked.app_slug:
+            raise NeedsHuman(
+                f'GitHub calls the App {app.id} "{app.slug}", the settings "{asked.app_slug}": skeebot would not know its own comments and'
+                f' checks again. Set github.app_slug = "{app.slug}".'
+            )
+        if app.id != asked.app_id:
+            raise NeedsHuman(f"GitHub's id of the App {app.slug} is {app.id}, the settings' {asked.app_id}. Set github.app_id = {app.id}.")
 
     # ── Requests ──
 
@@ -395,13 +434,31 @@ class GitHubClient:
         if answer.status in {404, 410}:
             return NeedsHuman(
                 f"The App {self.settings.app_slug} is not installed on {repository} ({what}{said}). Install it at"
-                f" {self.settings.html_url}/apps/{self.settings.app_slug} and choose this repository."
+                f" {self._app_url} and choose this repository."
             )
         return OurBug(f"GitHub refused {what} with {answer.status}{said}.")
 
     @property
+    def _app_url(self) -> str:
+        """Where it is installed from; GitHub's own word where it was asked (an Enterprise Server has another path)."""
+        return (self._app.html_url if self._app is not None else "") or f"{self.settings.html_url}/apps/{self.settings.app_slug}"
+
+    @property
     def _app_settings_url(self) -> str:
-        return f"{self.settings.html_url}/settings/apps/{self.settings.app_slug}/permissions"
+        owner = self._app.owner if self._app is not None else None
+        of = f"/organizations/{owner.login}" if owner is not None and owner.type == "Organization" else ""
+        return f"{self.settings.html_url}{of}/settings/apps/{self.settings.app_slug}/permissions"
+
+
+def _refuse_bad_key(pem: str, settings: GitHubSettings) -> None:
+    """Else each request would fail as if GitHub were away. Errors: NeedsHuman."""
+    try:
+        jwt.encode({"iss": str(settings.app_id)}, pem, algorithm="RS256")
+    except (ValueError, TypeError, jwt.PyJWTError) as wrong:
+        raise NeedsHuman(
+            f"{settings.private_key_file} holds no RSA private key in PEM ({type(wrong).__name__}). Write the file into it that GitHub gave"
+            " for the App (Settings, Developer settings, GitHub Apps, Private keys)."
+        ) from wrong
 
 
 def read_as(model: type[M], value: Any, what: str) -> M:

@@ -186,6 +186,36 @@ async def test_an_answer_without_what_we_need_names_what_is_missing(client: GitH
         await client.get(REPOSITORY, SHOP, Impossible)
 
 
+async def test_an_app_that_github_calls_otherwise_says_which_name_to_write(acme: Acme, settings: GitHubSettings) -> None:
+    async with GitHubClient(settings.model_copy(update={"app_slug": "acme-skeebot"})) as misnamed:
+        with pytest.raises(NeedsHuman, match=r'"skeebot", the settings "acme-skeebot".*Set github\.app_slug = "skeebot"'):
+            await misnamed.verify_app()
+
+
+async def test_an_app_that_is_called_as_the_settings_say_may_work(client: GitHubClient) -> None:
+    await client.verify_app()
+
+
+async def test_an_app_cannot_be_verified_while_github_is_away_and_may_work(acme: Acme, client: GitHubClient) -> None:
+    acme.world.chaos.fail_next("apps/get-authenticated", status=502)
+    await client.verify_app()
+
+
+async def test_a_key_that_is_none_is_named(settings: GitHubSettings) -> None:
+    settings.private_key_file.write_text("-----BEGIN RSA PRIVATE KEY-----\nnonsense\n-----END RSA PRIVATE KEY-----\n")
+    with pytest.raises(NeedsHuman, match=r"app\.pem holds no RSA private key"):
+        GitHubClient(settings)
+
+
+async def test_permissions_of_an_organisations_app_are_where_it_keeps_them(acme: Acme, settings: GitHubSettings) -> None:
+    acme.app.owner = acme.repository.owner
+    acme.installation.permissions["issues"] = acme.installation.permissions["pull_requests"] = "read"
+    async with GitHubClient(settings) as client:
+        await client.verify_app()
+        with pytest.raises(NeedsHuman, match=r"/organizations/acme/settings/apps/skeebot/permissions"):
+            await client.call("POST", "/repos/acme/shop/labels", SHOP, body={"name": "x"})
+
+
 # ── Pages ──
 
 
