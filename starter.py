@@ -35,6 +35,12 @@ def start(pull_request: PullRequestArgument) -> None:
     _exit(command_line.start_pull_request(_settings(), pull_request))
 
 
+@app.command()
+def sweep(repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="owner/name, which is enrolled")]) -> None:
+    """Look at every open pull request of a repository now."""
+    _exit(command_line.sweep_repository(_settings(), repository))
+
+
 @app.command(context_settings=ANY_WORDS)
 def command(
     pull_request: PullRequestArgument,

@@ -132,6 +132,7 @@ def control(settings: Settings, client: Client, github: GitHubClient) -> Activit
         orders.read_order,
         orders.list_repositories,
         orders.list_stories,
+        orders.read_enrolment,
         orders.is_running,
         preflights.preflight,
         preflights.check_release,

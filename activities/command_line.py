@@ -20,7 +20,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.errors import NeedsHuman, TryAgain
-from activities.github.intake import temporal_acceptor
+from activities.github.intake import start_sweep, temporal_acceptor
 from activities.mysql.discovery import Discovery
 from activities.narrate import progress_of
 from activities.orders import queue_standing
@@ -37,8 +37,11 @@ from workflows.rules.commands import AddRepository, MapRepository, SetAutorun
 from workflows.rules.names import Login, PullRequestRef
 from workflows.rules.plan import Refusal
 from workflows.rules.stages import MigrationState
+from workflows.sweep import ASKED_FOR, ENROLMENT_CHANGED, SweepOrder
 
 DONE, FAILED, REFUSED = 0, 1, 2
+ENROLMENT_SETTLES = 5.0
+"""Seconds: a repository is enrolled with several commands, and its pull requests are looked at once."""
 
 out = Console()
 err = Console(stderr=True)
@@ -82,6 +85,17 @@ async def change_registry(settings: Settings, line: str) -> int:
     for one in enrolment.directories:
         table.add_row(one.path, one.environment, one.database, one.cluster, one.schema)
     out.print(table)
+    # What was open before it was enrolled, or was found to change no schema, is looked at anew.
+    await start_sweep(client, SweepOrder(enrolment.repository, reason=ENROLMENT_CHANGED, settles=ENROLMENT_SETTLES))
+    return DONE
+
+
+async def sweep_repository(settings: Settings, repository: str) -> int:
+    """Every open pull request of an enrolled repository is looked at."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        return _refuse(f"{repository!r} is not a repository: write owner/name.")
+    await start_sweep(await connect(settings.temporal), SweepOrder(repository, reason=ASKED_FOR))
+    out.print(f"The open pull requests of {repository} are looked at: workflow {addresses.sweep(repository, '')}")
     return DONE
 
 

@@ -78,6 +78,10 @@ class OrderActivities:
         return sorted([int(one.id.rpartition("/")[2]) async for one in self._client.list_workflows(query)])
 
     @activity.defn
+    async def read_enrolment(self, repository: str) -> Enrolment | None:
+        return await enrolment_of(self._client)(repository)
+
+    @activity.defn
     async def is_running(self, workflow_id: str) -> bool:
         try:
             described = await self._client.get_workflow_handle(workflow_id).describe()

@@ -48,7 +48,7 @@ from workflows.messages import (
     WatchGhost,
     Woke,
 )
-from workflows.rules.plan import DatabasePlan
+from workflows.rules.plan import DatabasePlan, Enrolment
 
 # ── GitHub (control queue) ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,6 +164,12 @@ async def list_repositories() -> list[str]:
 @activity.defn
 async def list_stories(repository: str) -> list[int]:
     """Numbers of the repository's pull requests whose workflow is open."""
+    raise NotImplementedError
+
+
+@activity.defn
+async def read_enrolment(repository: str) -> Enrolment | None:
+    """As the Registry has it, however the repository's name is spelled; None where it is not enrolled."""
     raise NotImplementedError
 
 

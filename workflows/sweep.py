@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -11,13 +12,19 @@ from workflows import needs, timing
 from workflows.messages import BaseMoved, OpenPullRequest, Woke
 from workflows.rules.names import PullRequestRef, pull_request_ref
 
+PUSH_TO_BASE: Final = "push to the base branch"
+ENROLMENT_CHANGED: Final = "enrolment changed"
+ASKED_FOR: Final = "sweep asked for by hand"
+
 
 @dataclass
 class SweepOrder:
-    """base "" means every base branch."""
+    """base "" means every base branch. reason: what each pull request is told. settles: seconds to wait for more of the same."""
 
     repository: str
     base: str = ""
+    reason: str = PUSH_TO_BASE
+    settles: float = 0.0
 
 
 @workflow.defn
@@ -32,11 +39,26 @@ class Sweep:
         """Returns how many pull requests were woken. A push that comes meanwhile makes another round."""
         woken = 0
         while self.asked:
+            if order.settles:
+                await workflow.sleep(order.settles)
             self.asked = 0
+            if not await self._is_enrolled():
+                break
             listed = await _open(order.repository, order.base)
-            woken += await _wake(Woke(ref=_ref(order.repository, one), reason="push to the base branch") for one in listed)
+            woken += await _wake(Woke(ref=_ref(order.repository, one), reason=order.reason) for one in listed)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return woken
+
+    async def _is_enrolled(self) -> bool:
+        """An App may be installed on more than is enrolled, and most pushes go to branches that are no base. In doubt it is."""
+        try:
+            enrolment = await workflow.execute_activity(
+                needs.read_enrolment, self.order.repository, start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.A_FEW_TIMES
+            )
+        except ActivityError as trouble:
+            workflow.logger.warning("the enrolment of %s is not known: %s", self.order.repository, trouble.cause)
+            return True
+        return enrolment is not None and (not self.order.base or self.order.base in enrolment.base_branches)
 
     @workflow.signal
     def again(self, _moved: BaseMoved) -> None:

@@ -26,7 +26,7 @@ from activities.settings import Settings, read_secret
 from workflows import addresses
 from workflows.messages import BaseMoved, Delivery, Ignored, Rerequested, Woke
 from workflows.story import Story
-from workflows.sweep import SweepOrder
+from workflows.sweep import PUSH_TO_BASE, SweepOrder
 from workflows.timing import Timing
 
 WEBHOOK_PATH: Final = "/webhooks/github"
@@ -125,7 +125,7 @@ def temporal_acceptor(client: Client, timing: Timing) -> Accept:
     async def accept(delivery: Delivery) -> None:
         try:
             if isinstance(delivery, BaseMoved):
-                await _start_sweep(client, delivery)
+                await start_sweep(client, SweepOrder(repository=delivery.repository, base=delivery.branch), delivery)
             elif isinstance(delivery, (Woke, Rerequested)):
                 await _wake(client, delivery, timing)
             else:
@@ -147,7 +147,14 @@ class Doorbell:
         await self._accept(message)
 
 
-PASSING: Final = ("issue_comment.", "pull_request_review.", "pull_request.labeled", "pull_request.unlabeled", "round")
+PASSING: Final = (
+    "issue_comment.",
+    "pull_request_review.",
+    "pull_request.labeled",
+    "pull_request.unlabeled",
+    "round",
+    PUSH_TO_BASE,
+)
 """What cannot make a pull request that has ended with its verdict worth another story (DESIGN §6)."""
 
 
@@ -175,7 +182,8 @@ async def _wake(client: Client, message: Woke | Rerequested, timing: Timing) -> 
 async def _told_or_ended(client: Client, message: Woke) -> bool:
     """Whether the story heard it, or has ended in good order. One that was never begun (a lost delivery) or broke off is begun.
 
-    Where a listing says what the pull request shows now, good order means that the story ended knowing just that.
+    After a push to the base only one that broke off: Temporal forgets what ended long ago, and nobody wants a story for each open pull
+    request after each merge. Where a listing says what the pull request shows now, good order means that the story ended knowing just that.
     """
     handle = client.get_workflow_handle(addresses.pull_request(message.ref))
     patience = timedelta(seconds=ACCEPT_WITHIN)
@@ -191,20 +199,21 @@ async def _told_or_ended(client: Client, message: Woke) -> bool:
     except RPCError as unknown:
         if unknown.status is not RPCStatusCode.NOT_FOUND:
             raise
-        return False
+        return message.reason == PUSH_TO_BASE
     if described.status is not WorkflowExecutionStatus.COMPLETED:
         return False
     return not message.shows or message.shows == await described.memo_value(addresses.SHOWS, "")
 
 
-async def _start_sweep(client: Client, moved: BaseMoved) -> None:
+async def start_sweep(client: Client, order: SweepOrder, moved: BaseMoved | None = None) -> None:
+    """One sweep of a branch at a time; whoever asks meanwhile makes it go round once more. Errors: RPCError."""
     await client.start_workflow(
         "Sweep",
-        SweepOrder(repository=moved.repository, base=moved.branch),
-        id=addresses.sweep(moved.repository, moved.branch),
+        order,
+        id=addresses.sweep(order.repository, order.base),
         task_queue=addresses.CONTROL,
         start_signal="again",
-        start_signal_args=[moved],
-        search_attributes=TypedSearchAttributes([SearchAttributePair(addresses.REPOSITORY, moved.repository)]),
+        start_signal_args=[moved or BaseMoved(repository=order.repository, branch=order.base, after="")],
+        search_attributes=TypedSearchAttributes([SearchAttributePair(addresses.REPOSITORY, order.repository)]),
         rpc_timeout=timedelta(seconds=ACCEPT_WITHIN),
     )

@@ -386,6 +386,10 @@ class Desk:
         return self.stories
 
     @activity.defn
+    async def read_enrolment(self, repository: str) -> Enrolment | None:
+        return self.enrolment
+
+    @activity.defn
     async def find_changes(self, ask: FindChanges) -> Changes:
         directories = tuple(
             ChangedDirectory(row=DatabaseRow(environment=environment, database="orders"), path="orders", tables=("orders",))

@@ -1,16 +1,20 @@
 """What lost webhooks would have said is found out by looking now and then."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from activities.errors import NeedsHuman
-from tests.workflows.desk import Desk, working
+from activities.github.intake import temporal_acceptor
+from tests.workflows.desk import FIRST, QUICK, Desk, working
 from workflows import addresses
-from workflows.messages import OpenPullRequest
+from workflows.messages import OpenPullRequest, Woke
 from workflows.rules.names import PullRequestRef
-from workflows.sweep import Round, RoundDone
+from workflows.sweep import ENROLMENT_CHANGED, PUSH_TO_BASE, Round, RoundDone, Sweep, SweepOrder
 
 
 def ago(**time: float) -> str:
@@ -67,3 +71,75 @@ async def test_a_repository_that_cannot_be_read_keeps_nobody_else_waiting(tempor
     desk.listed = {1: ago(minutes=1)}
     async with working(desk):
         assert 1 == (await one_round(desk)).woken
+
+
+async def swept(desk: Desk, **order: Any) -> int:
+    return await desk.client.execute_workflow(
+        Sweep.run, SweepOrder("acme/shop", **order), id=f"sweep-{desk.ref.number}", task_queue=addresses.CONTROL
+    )
+
+
+async def test_a_push_to_an_enrolled_branch_is_told_to_every_open_pull_request(desk: Desk) -> None:
+    desk.listed = {1: ago(days=3), 2: ago(days=3)}
+    assert 2 == await swept(desk, base="main")
+    assert {PUSH_TO_BASE} == {one.reason for one in desk.woken}
+
+
+async def test_a_push_to_a_branch_that_no_enrolment_names_wakes_nobody(desk: Desk) -> None:
+    assert 0 == await swept(desk, base="feature")
+
+
+async def test_a_push_to_a_repository_that_is_not_enrolled_wakes_nobody(desk: Desk) -> None:
+    desk.enrolment = None
+    assert 0 == await swept(desk, base="main")
+
+
+async def test_a_changed_enrolment_is_told_to_the_pull_requests_of_every_branch(desk: Desk) -> None:
+    desk.base_ref = "feature"
+    assert 1 == await swept(desk, reason=ENROLMENT_CHANGED)
+    assert [ENROLMENT_CHANGED] == [one.reason for one in desk.woken]
+
+
+# ── Who is worth another story ──
+
+
+async def ended_without_changes(desk: Desk) -> str:
+    """Returns the run that ended."""
+    desk.push(FIRST)
+    await desk.wake()
+    await desk.story().result()
+    return await run_of(desk)
+
+
+async def run_of(desk: Desk) -> str:
+    return (await desk.story().describe()).run_id
+
+
+async def tell(desk: Desk, reason: str) -> None:
+    await temporal_acceptor(desk.client, QUICK)(Woke(ref=desk.ref, reason=reason))
+
+
+async def test_a_push_to_the_base_begins_no_story_that_ended_with_its_verdict(desk: Desk) -> None:
+    ended = await ended_without_changes(desk)
+    await tell(desk, PUSH_TO_BASE)
+    assert ended == await run_of(desk)
+
+
+async def test_a_changed_enrolment_begins_a_story_that_ended_with_its_verdict(desk: Desk) -> None:
+    ended = await ended_without_changes(desk)
+    await tell(desk, ENROLMENT_CHANGED)
+    assert ended != await run_of(desk)
+
+
+async def test_a_push_to_the_base_begins_a_story_that_broke_off(desk: Desk) -> None:
+    await desk.wake()
+    broken = await run_of(desk)
+    await desk.story().terminate()
+    await tell(desk, PUSH_TO_BASE)
+    assert broken != await run_of(desk)
+
+
+async def test_a_push_to_the_base_begins_no_story_that_never_was(desk: Desk) -> None:
+    await tell(desk, PUSH_TO_BASE)
+    with pytest.raises(RPCError, match="not found"):
+        await desk.story().describe()
