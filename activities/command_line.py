@@ -15,7 +15,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
-from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from rich.text import Text
+from temporalio.api.sdk.v1 import WorkflowMetadata
+from temporalio.client import (
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -23,7 +31,7 @@ from activities.errors import NeedsHuman, TryAgain
 from activities.github.intake import start_sweep, temporal_acceptor
 from activities.mysql.discovery import Discovery
 from activities.narrate import progress_of
-from activities.orders import queue_standing
+from activities.orders import QUERY_PATIENCE, queue_standing
 from activities.settings import Settings, settings_file
 from activities.skeema.local import LocalWorkspace, run_local_diff
 from activities.temporal import connect, ensure_registry
@@ -40,6 +48,9 @@ from workflows.rules.stages import MigrationState
 from workflows.sweep import ASKED_FOR, ENROLMENT_CHANGED, SweepOrder
 
 DONE, FAILED, REFUSED = 0, 1, 2
+TROUBLE = "trouble: "
+"""How a story's description begins the line about it (story.in_words)."""
+NO_WORKER = f"No worker answers on {addresses.CONTROL}: start worker.py, or look into its log."
 ENROLMENT_SETTLES = 5.0
 """Seconds: a repository is enrolled with several commands, and its pull requests are looked at once."""
 
@@ -66,8 +77,8 @@ async def start_pull_request(settings: Settings, url: str) -> int:
     return DONE
 
 
-async def change_registry(settings: Settings, line: str) -> int:
-    """add-repo, repo-map, repo-autorun."""
+async def change_registry(settings: Settings, line: str, patience: float = 30.0) -> int:
+    """add-repo, repo-map, repo-autorun. patience: seconds."""
     parsed = commands.parse(line, prefix="starter.py")
     if isinstance(parsed, Refusal):
         return _refuse(f"{parsed.what} {parsed.next}")
@@ -76,9 +87,12 @@ async def change_registry(settings: Settings, line: str) -> int:
     client = await connect(settings.temporal)
     await ensure_registry(client)
     try:
-        enrolment = await client.get_workflow_handle(addresses.REGISTRY).execute_update(Registry.change, parsed)
+        async with asyncio.timeout(patience):
+            enrolment = await client.get_workflow_handle(addresses.REGISTRY).execute_update(Registry.change, parsed)
     except WorkflowUpdateFailedError as wrong:
         return _refuse(str(wrong.cause))
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        return _refuse(f"The Registry did not answer within {patience:.0f} s. {NO_WORKER} Then type this again.")
     table = Table(
         "Directory", "Environment", "Database", "Cluster", "Schema", title=f"{enrolment.repository}: owners @{enrolment.owner_team}"
     )
@@ -108,9 +122,11 @@ async def tell_pull_request(settings: Settings, url: str, line: str, login: str,
     client = await connect(settings.temporal)
     handle: WorkflowHandle[PullRequest, str] = client.get_workflow_handle_for(PullRequest.run, addresses.pull_request(ref))
     given = CommandGiven(id=f"cli/{uuid.uuid4()}", actor=Login(login), line=line, door=Door.COMMAND_LINE)
+    accepted = False
     try:
-        await handle.execute_update(PullRequest.command, given, id=given.id)
         async with asyncio.timeout(patience):
+            await handle.execute_update(PullRequest.command, given, id=given.id)
+            accepted = True
             while (answer := await handle.query(PullRequest.answer, given.id)) is None:
                 await asyncio.sleep(0.3)
     except RPCError as wrong:
@@ -119,7 +135,9 @@ async def tell_pull_request(settings: Settings, url: str, line: str, login: str,
         raise
     except WorkflowUpdateFailedError as wrong:
         return _refuse(str(wrong.cause))
-    except TimeoutError:
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        if not accepted:
+            return _refuse(f"The story of {ref} did not answer within {patience:.0f} s. {NO_WORKER} Then type this again.")
         return _refuse(f"Accepted as {given.id}, but not decided within {patience:.0f} s; `starter.py status` shows what goes on.")
     (out if answer.done else err).print(answer.text, markup=False)
     return DONE if answer.done else REFUSED
@@ -135,6 +153,9 @@ async def run_migration(settings: Settings, ask: PlanStatement, *, allow_unsafe:
         id=addresses.by_hand(name),
         task_queue=addresses.CONTROL,
         id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+    )
+    err.print(
+        f"It runs as {handle.id}, whether this waits for it or not: temporal workflow describe --workflow-id {handle.id}", markup=False
     )
     waiting = asyncio.create_task(handle.result())
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), console=err) as bars:
@@ -165,30 +186,42 @@ async def run_migration(settings: Settings, ask: PlanStatement, *, allow_unsafe:
 
 
 async def show_status(settings: Settings, *, as_json: bool = False) -> int:
-    """What runs and waits: pull requests, then queues."""
+    """What runs and waits: pull requests, then queues. Where no worker answers, what Temporal itself knows."""
     client = await connect(settings.temporal)
     stories = [one async for one in client.list_workflows("WorkflowType = 'PullRequest' AND ExecutionStatus = 'Running'")]
     queues = [one async for one in client.list_workflows("WorkflowType = 'ClusterQueue' AND ExecutionStatus = 'Running'")]
+    troubles = await asyncio.gather(*(_trouble(client.get_workflow_handle(story.id)) for story in stories))
+    silent = any(trouble is None for trouble in troubles)
     rows = [
         {
             "pull_request": story.typed_search_attributes.get(addresses.PULL_REQUEST) or story.id,
             "state": story.typed_search_attributes.get(addresses.SCHEMA_STATE) or "starting",
             "workflow": story.id,
+            "trouble": trouble or "",
         }
-        for story in stories
+        for story, trouble in zip(stories, troubles, strict=True)
     ]
     standings = []
-    for queue in queues:
+    for queue in [] if silent else queues:
         cluster, shard = queue.id.removeprefix("cluster-queue/").rsplit("/", 1)
-        standing = await queue_standing(client, cluster, shard)
+        try:
+            standing = await queue_standing(client, cluster, shard)
+        except RPCError as wrong:
+            if not _is_silence(wrong):
+                raise
+            silent = True
+            break
         if standing is not None:
             standings.append(standing)
+    if silent:
+        err.print(f"Queues and troubles are not known. {NO_WORKER}", markup=False, style="bold red")
+    code = FAILED if silent else DONE
     if as_json:
         sys.stdout.write(json.dumps({"pull_requests": rows, "queues": [asdict(one) for one in standings]}, indent=2) + "\n")
-        return DONE
-    table = Table("Pull request", "State", title="Schema changes")
+        return code
+    table = Table("Pull request", "State", "Trouble", title="Schema changes")
     for row in rows:
-        table.add_row(row["pull_request"], row["state"])
+        table.add_row(row["pull_request"], row["state"], Text(row["trouble"]))
     out.print(table)
     table = Table("Queue", "Table", "State", "For", title="Queues")
     for standing in standings:
@@ -199,7 +232,22 @@ async def show_status(settings: Settings, *, as_json: bool = False) -> int:
         for kept in standing.quarantined:
             table.add_row(where, f"{kept.target.schema}.{kept.name}", f"quarantined until {kept.drop_after[:10]}", "")
     out.print(table)
-    return DONE
+    return code
+
+
+async def _trouble(story: WorkflowHandle[Any, Any]) -> str | None:
+    """Why its last look or publication failed, as its own description says it; "" where it did not, None where no worker answers."""
+    try:
+        said = await story.query("__temporal_workflow_metadata", result_type=WorkflowMetadata, rpc_timeout=QUERY_PATIENCE)
+    except WorkflowQueryFailedError:
+        return ""
+    except RPCError as wrong:
+        if wrong.status is RPCStatusCode.NOT_FOUND:
+            return ""
+        if _is_silence(wrong):
+            return None
+        raise
+    return next((line.removeprefix(TROUBLE) for line in said.current_details.splitlines() if line.startswith(TROUBLE)), "")
 
 
 async def show_local_diff(workspace: LocalWorkspace, base: Path, head: Path, *, as_json: bool) -> int:
@@ -254,6 +302,13 @@ def run(work: Work) -> int:
         return asyncio.run(work)
     except (NeedsHuman, TryAgain) as wrong:
         return _refuse(str(wrong))
+    except RPCError as wrong:
+        return _refuse(f"Temporal refused: {wrong.message} ({wrong.status.name}). {NO_WORKER if _is_silence(wrong) else ''}".rstrip())
+
+
+def _is_silence(wrong: RPCError) -> bool:
+    """The server's own deadline, or the client's, which it calls cancelled."""
+    return wrong.status in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 
 
 def _refuse(text: str) -> int:
