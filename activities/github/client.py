@@ -74,6 +74,10 @@ class _Message(Shown):
     errors: list[Any] | None = None
 
 
+class TooLong(NeedsHuman):
+    """A list has more than PAGES pages. For who can do with a part of it."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer. method and path are kept for what errors say."""
@@ -244,7 +248,7 @@ class GitHubClient:
     ) -> AsyncIterator[M]:
         """Every item of a list, page after page by the Link header. key: where the list is inside an object.
 
-        An expected error status ends it. Errors: as call; NeedsHuman past PAGES pages, since half a list is no truth.
+        An expected error status ends it. Errors: as call; TooLong past PAGES pages, since half a list is no truth.
         """
 
         def ask(address: str, asked: Mapping[str, str | int] | None) -> Awaitable[Answer]:
@@ -262,13 +266,13 @@ class GitHubClient:
             return answer
         raise self._error(answer, "any repository", as_app=True)
 
-    async def pages_as_app(self, path: str, model: type[M]) -> AsyncIterator[M]:
+    async def pages_as_app(self, path: str, model: type[M], *, params: Mapping[str, str | int] | None = None) -> AsyncIterator[M]:
         """Every item of a list of the App's own. Errors: as pages."""
 
         def ask(address: str, asked: Mapping[str, str | int] | None) -> Awaitable[Answer]:
             return self.call_as_app("GET", address, params=asked)
 
-        async for item in self._every(ask, path, model):
+        async for item in self._every(ask, path, model, params=params):
             yield item
 
     async def _every(
@@ -295,7 +299,7 @@ class GitHubClient:
             if answer.next_url is None:
                 return
             address, asked = self._same_server(answer.next_url), None
-        raise NeedsHuman(f"GET {path} has more than {PAGES * PER_PAGE} entries, more than is read. Close or clean up what is not needed.")
+        raise TooLong(f"GET {path} has more than {PAGES * PER_PAGE} entries, more than is read. Close or clean up what is not needed.")
 
     async def installation_token(self, repository: str) -> str:
         """A token for git over HTTPS: user `x-access-token`, this as password. Good for at least a minute."""

@@ -9,7 +9,7 @@ from temporalio import activity
 
 from activities.errors import NeedsHuman
 from activities.github.checks import Checks, ShownRun
-from activities.github.client import GitHubClient, Shown, Together, iso
+from activities.github.client import GitHubClient, Shown, Together, TooLong, iso
 from activities.github.comments import Comment, Comments
 from activities.github.people import People
 from workflows.messages import CommandGiven, Door, OpenPullRequest, PullRequestSnapshot, ReadPullRequest, RequestReview
@@ -272,15 +272,20 @@ class PullRequests:
         return found
 
     async def _pushed_away(self, ref: PullRequestRef) -> set[int]:
-        """Ids of approvals that a push dismissed. Whom a person dismissed stays dismissed, whatever was pushed before or after."""
+        """Ids of approvals that a push dismissed. Whom a person dismissed stays dismissed, whatever was pushed before or after; so nobody's
+        where there are more events than are read.
+        """
         by_push: set[int] = set()
         by_person: set[int] = set()
         path = f"/repos/{quote(ref.repository)}/issues/{ref.number}/events"
-        async for one in self._github.pages(path, ref.repository, _Event):
-            if one.event != "review_dismissed" or one.dismissed_review is None:
-                continue
-            is_pushed = bool(one.dismissed_review.dismissal_commit_id) and one.dismissed_review.state == "approved"
-            (by_push if is_pushed else by_person).add(one.dismissed_review.review_id)
+        try:
+            async for one in self._github.pages(path, ref.repository, _Event):
+                if one.event != "review_dismissed" or one.dismissed_review is None:
+                    continue
+                is_pushed = bool(one.dismissed_review.dismissal_commit_id) and one.dismissed_review.state == "approved"
+                (by_push if is_pushed else by_person).add(one.dismissed_review.review_id)
+        except TooLong:
+            return set()
         return by_push - by_person
 
     async def _twins(self, ref: PullRequestRef, head_sha: str) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from activities.errors import NeedsHuman, TryAgain
+from activities.github import client as client_module
 from activities.github.checks import Checks
 from activities.github.client import GitHubClient
 from activities.github.comments import Comments
@@ -224,6 +225,18 @@ async def test_an_approval_that_a_push_dismissed_is_told_from_one_that_a_person_
     found = await look(pulls, ref)
     assert {"dana": False, "oscar": True} == {str(one.login): one.pushed_away for one in found.reviews}
     assert {ReviewState.DISMISSED} == {one.state for one in found.reviews}
+
+
+async def test_more_events_than_are_read_push_nobody_away(
+    acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme.world.protect_branch(acme.repository, required_check="SchemaBot", app_id=acme.github.app_id, dismiss_stale_reviews=True)
+    for login in ("dana", "oscar"):
+        acme.world.review(pull, login, "APPROVED", "")
+    acme.world.push(acme.repository, "add-note", {"README.md": "# the shop\n"}, author="dave")
+    monkeypatch.setattr(client_module, "PAGES", 1)
+    monkeypatch.setattr(client_module, "PER_PAGE", 1)
+    assert set() == await pulls._pushed_away(ref)
 
 
 async def test_more_reviews_than_a_page_holds_are_all_read(acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from activities.github import client as client_module
 from activities.github.client import GitHubClient
 from activities.github.redeliveries import ATTEMPTS, Redeliveries
 from tests.fakes.github.fixtures import Acme
@@ -59,3 +60,20 @@ async def test_what_arrived_in_the_end_is_left(acme: Acme, redeliveries: Redeliv
     for one in acme.world.outbox.deliveries:
         one.status_code = 202 if one.redelivery else 502
     assert 0 == await redeliveries.redeliver_failed(ago(hours=1))
+
+
+async def test_where_nothing_failed_the_many_that_arrived_are_not_read(acme: Acme, redeliveries: Redeliveries) -> None:
+    failed(acme)
+    for one in acme.world.outbox.deliveries:
+        one.status_code = 202
+    assert 0 == await redeliveries.redeliver_failed(ago(hours=1))
+    assert 1 == [one.operation for one in acme.world.requests].count("apps/list-webhook-deliveries")
+
+
+async def test_of_more_than_are_read_the_newest_are_asked_for_again(
+    acme: Acme, redeliveries: Redeliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = failed(acme)
+    monkeypatch.setattr(client_module, "PAGES", 1)
+    monkeypatch.setattr(client_module, "PER_PAGE", many - 1)
+    assert many - 1 == await redeliveries.redeliver_failed(ago(hours=1))
