@@ -55,6 +55,23 @@ class _Issued(Shown):
     expires_at: datetime
 
 
+class _Extensions(Shown):
+    code: str = ""
+
+
+class _GraphQLError(Shown):
+    """extensions.code: what is wrong with the question. type: what is wrong with the answer."""
+
+    message: str = ""
+    type: str = ""
+    extensions: _Extensions = _Extensions()
+
+
+class _GraphQL(Shown):
+    data: dict[str, Any] | None = None
+    errors: tuple[_GraphQLError, ...] = ()
+
+
 class _Owner(Shown):
     login: str
     type: str = "User"
@@ -236,6 +253,18 @@ class GitHubClient:
     async def get(self, path: str, repository: str, model: type[M], *, params: Mapping[str, str | int] | None = None) -> M:
         return (await self.call("GET", path, repository, params=params)).read(model)
 
+    async def graphql(self, question: str, repository: str, model: type[M], **variables: Any) -> M:
+        """For what REST does not tell. What is not found is None in the answer. Errors: as call."""
+        answer = await self.call("POST", self._graphql_url, repository, body={"query": question, "variables": variables})
+        said = answer.read(_GraphQL)
+        if said.data is not None:
+            return read_as(model, said.data, "POST graphql")
+        words = "; ".join(one.message for one in said.errors) or "no data"
+        if any(one.extensions.code for one in said.errors):
+            raise OurBug(f"GitHub does not understand a question of ours in GraphQL: {words}.")
+        wait = _until_reset(answer) if any(one.type == "RATE_LIMITED" for one in said.errors) else None
+        raise TryAgain(f"GitHub did not answer a question in GraphQL: {words}.", after=wait)
+
     async def pages(
         self,
         path: str,
@@ -304,6 +333,12 @@ class GitHubClient:
     async def installation_token(self, repository: str) -> str:
         """A token for git over HTTPS: user `x-access-token`, this as password. Good for at least a minute."""
         return (await self._token(repository)).value
+
+    @property
+    def _graphql_url(self) -> str:
+        """Beside REST's root on an Enterprise Server (/api/v3), below it on github.com."""
+        root = self.settings.api_url.rstrip("/")
+        return f"{root.removesuffix('/v3') if root.endswith('/api/v3') else root}/graphql"
 
     def _same_server(self, url: str) -> str:
         """A Link may not lead our token to another server."""

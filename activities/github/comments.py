@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
+from pydantic import Field
 from temporalio import activity
 
 from activities.github.client import GitHubClient, Shown, iso
@@ -43,6 +44,7 @@ class Comment(Shown):
     """One comment of the conversation. user: None when the account is gone. Times: ISO 8601 UTC, GitHub's clock."""
 
     id: int
+    node_id: str
     created_at: str
     updated_at: str
     user: _User | None = None
@@ -55,6 +57,19 @@ class Comment(Shown):
     @property
     def text(self) -> str:
         return self.body or ""
+
+
+_EDITED: Final = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on IssueComment { id lastEditedAt } } }"
+
+
+class _EditedComment(Shown):
+    last_edited_at: str | None = Field(default=None, alias="lastEditedAt")
+
+
+class _EditedComments(Shown):
+    """In the order in which they were asked for; None for one that is gone."""
+
+    nodes: tuple[_EditedComment | None, ...]
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,16 @@ class Comments:
         path = f"/repos/{quote(ask.ref.repository)}/issues/comments/{ask.comment_id}/reactions"
         body = {"content": "+1" if ask.done else "confused"}
         await self._github.call("POST", path, ask.ref.repository, body=body, expected={404, 410})
+
+    async def never_edited(self, ref: PullRequestRef, comments: Sequence[Comment]) -> set[int]:
+        """Ids of those that stand as they were written. REST cannot tell: its two times may be a second apart from the beginning, and
+        are the same after an edit within that second.
+        """
+        if not comments:
+            return set()
+        asked = [one.node_id for one in comments]
+        found = await self._github.graphql(_EDITED, ref.repository, _EditedComments, ids=asked)
+        return {one.id for one, edited in zip(comments, found.nodes, strict=True) if edited is not None and edited.last_edited_at is None}
 
     async def write_sticky(self, ref: PullRequestRef, body: str) -> CommentPublished:
         """Make the one sticky comment say body (without marker), writing only where it differs or is not genuine.

@@ -182,10 +182,12 @@ def _read_issue_comment(body: bytes, guid: str, bot_login: str, protocol: Protoc
             return wake
         return Ignored("issue_comment.created: no command in it")
     if found.action in {"edited", "deleted"}:
-        # Any edit of our own comment counts: the edit may have taken the marker away.
-        if found.comment.user is not None and same_login(found.comment.user.login, bot_login):
+        # Any edit of our own comment counts: the edit may have taken the marker away. Whoever edits a command into another is told
+        # that it is none.
+        is_command = found.action == "edited" and commands.lines_in(text, prefix=protocol.command_prefix)
+        if is_command or (found.comment.user is not None and same_login(found.comment.user.login, bot_login)):
             return wake
-        return Ignored(f"issue_comment.{found.action}: not a comment of ours, and an edited comment is no command")
+        return Ignored(f"issue_comment.{found.action}: not a comment of ours, and no command in it")
     return _not_ours("issue_comment", found.action)
 
 

@@ -6,13 +6,14 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.errors import NeedsHuman
 from activities.github.checks import Checks, ShownRun
 from activities.github.client import GitHubClient, Shown, Together, TooLong, iso
 from activities.github.comments import Comment, Comments
 from activities.github.people import People
-from workflows.messages import CommandGiven, Door, OpenPullRequest, PullRequestSnapshot, ReadPullRequest, RequestReview
+from workflows.messages import CommandGiven, Door, OpenPullRequest, PullRequestSnapshot, React, ReadPullRequest, RequestReview
 from workflows.rules import commands
 from workflows.rules.approvals import Members, Review, ReviewState
 from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login, same_repository
@@ -169,7 +170,7 @@ class PullRequests:
             runs = together.start(self._checks.runs_on(ref.repository, pull.head.sha))
             twins = together.start(self._twins(ref, pull.head.sha)) if is_open else None
             enrolment = together.start(self._ask_enrolment(ref.repository))
-        given, cursor = self._commands(comments.result(), ask.comment_cursor)
+        given, cursor = await self._commands(ref, comments.result(), ask.comment_cursor)
         people = _speakers(reviews.result(), (*(one.actor for one in given), *ask.people))
         base_sha = base.result().sha or pull.base.sha
         sticky = self._comments.sticky_among(ref, comments.result())
@@ -303,23 +304,35 @@ class PullRequests:
             params["base"] = base
         return self._github.pages(f"/repos/{quote(repository)}/pulls", repository, _Listed, params=params)
 
-    def _commands(self, comments: Sequence[Comment], cursor: int) -> tuple[tuple[CommandGiven, ...], int]:
+    async def _commands(self, ref: PullRequestRef, comments: Sequence[Comment], cursor: int) -> tuple[tuple[CommandGiven, ...], int]:
         """Commands of comments after the cursor, and the cursor after them.
 
-        A comment that was ever edited gives none: somebody else with write access may have put words into it (SAFETY §S12).
+        A comment that was ever edited gives none: somebody else with write access may have put words into it (SAFETY §S12). It gets a
+        confused face, so that nobody waits for it.
         """
-        found: list[CommandGiven] = []
+        saying: list[tuple[Comment, list[CommandGiven]]] = []
         for one in comments:
             if one.id <= cursor:
                 continue
-            is_unedited = one.updated_at == one.created_at
-            if is_unedited and one.author and not same_login(one.author, self._github.settings.bot_login):
+            if one.author and not same_login(one.author, self._github.settings.bot_login):
                 lines = commands.lines_in(one.text, prefix=self._protocol.command_prefix)[:COMMANDS_A_COMMENT]
-                if len(found) + len(lines) > COMMANDS_A_LOOK:
+                if sum(len(said) for _, said in saying) + len(lines) > COMMANDS_A_LOOK:
                     break
-                found += [_command(one, number, line) for number, line in lines]
+                if lines:
+                    saying.append((one, [_command(one, number, line) for number, line in lines]))
             cursor = one.id
-        return tuple(found), cursor
+        good = await self._comments.never_edited(ref, [one for one, _ in saying])
+        for one, _ in saying:
+            if one.id not in good:
+                await self._show_confusion(ref, one)
+        return tuple(given for one, said in saying if one.id in good for given in said), cursor
+
+    async def _show_confusion(self, ref: PullRequestRef, comment: Comment) -> None:
+        """Once or twice is the same; that it fails changes nothing of what is true."""
+        try:
+            await self._comments.react(React(ref=ref, comment_id=comment.id, done=False))
+        except ApplicationError as wrong:
+            activity.logger.warning("no reaction to the edited comment %s of %s: %s", comment.id, ref, wrong.message)
 
     def _path(self, ref: PullRequestRef) -> str:
         return f"/repos/{quote(ref.repository)}/pulls/{ref.number}"

@@ -273,3 +273,29 @@ def test_importing_the_client_does_not_load_the_generated_models() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=Path(__file__).parents[3])
     loaded = json.loads(out.stdout)
     assert [] == [name for name in loaded if ".models" in name]
+
+
+# ── GraphQL ──
+
+
+async def test_a_question_that_github_does_not_understand_is_our_bug(client: GitHubClient) -> None:
+    with pytest.raises(OurBug, match="does not understand"):
+        await client.graphql("{ weather }", SHOP, Shown)
+
+
+async def test_a_question_without_an_answer_is_asked_again(acme: Acme, client: GitHubClient) -> None:
+    acme.world.chaos.fail_next("graphql", status=502)
+    with pytest.raises(TryAgain, match="502"):
+        await client.graphql("{ weather }", SHOP, Shown)
+
+
+@pytest.mark.parametrize(
+    ("rest", "graphql"),
+    [
+        ("https://api.github.com", "https://api.github.com/graphql"),
+        ("https://ghe.example/api/v3", "https://ghe.example/api/graphql"),
+        ("https://api.acme.ghe.com/", "https://api.acme.ghe.com/graphql"),
+    ],
+)
+def test_graphql_lives_beside_rest(settings: GitHubSettings, rest: str, graphql: str) -> None:
+    assert graphql == GitHubClient(settings.model_copy(update={"api_url": rest}))._graphql_url

@@ -124,7 +124,7 @@ def test_a_push_to_a_branch_moves_a_base() -> None:
         ("issue_comment", issue_comment("created", "> .skeefree help"), "no command"),
         ("issue_comment", issue_comment("created", "```\n.skeefree help\n```"), "no command"),
         ("issue_comment", issue_comment("created", "see .skeefree help"), "no command"),
-        ("issue_comment", issue_comment("edited", ".skeefree help"), "an edited comment is no command"),
+        ("issue_comment", issue_comment("edited", "thank you"), "not a comment of ours, and no command in it"),
         ("issue_comment", issue_comment("pinned", ".skeefree help"), "changes nothing"),
         ("check_run", check_run("completed"), "changes nothing"),
         ("check_run", check_run("rerequested", slug="other-app"), "another App's"),

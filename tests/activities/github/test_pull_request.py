@@ -285,6 +285,49 @@ async def test_a_comment_that_was_ever_edited_is_no_command(
     found = await look(pulls, ref)
     assert () == found.commands
     assert comment.id == found.comment_cursor
+    assert [("skeebot[bot]", "confused")] == [(one.user.login, one.content) for one in comment.reactions]
+
+
+async def test_an_edit_within_the_second_of_its_writing_is_an_edit(
+    acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef
+) -> None:
+    now = acme.world.exactly_now()
+    acme.world.clock = lambda: now
+    comment = acme.world.comment(pull, "dana", "thank you")
+    acme.world.edit_comment(comment, ".skeefree allow-unsafe 0123abcd", by="dave")
+    assert comment.created_at == comment.updated_at
+    assert () == (await look(pulls, ref)).commands
+
+
+async def test_a_comment_that_github_wrote_for_a_second_is_a_command(
+    acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef
+) -> None:
+    acme.world.written_for = timedelta(seconds=1)
+    comment = acme.world.comment(pull, "dana", ".skeefree abort")
+    assert comment.created_at != comment.updated_at
+    assert ["abort"] == [one.line for one in (await look(pulls, ref)).commands]
+    assert [] == comment.reactions
+
+
+async def test_all_commands_of_a_look_are_asked_about_at_once_and_mere_talk_is_not(
+    acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef
+) -> None:
+    acme.world.comment(pull, "dana", "Looks good.")
+    await look(pulls, ref)
+    assert "graphql" not in [one.operation for one in acme.world.requests]
+    for _ in range(3):
+        acme.world.comment(pull, "dana", ".skeefree help")
+    await look(pulls, ref)
+    assert 1 == [one.operation for one in acme.world.requests].count("graphql")
+
+
+async def test_a_reaction_that_is_not_allowed_spoils_no_look(
+    acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef
+) -> None:
+    comment = acme.world.comment(pull, "dana", "thank you")
+    acme.world.edit_comment(comment, ".skeefree abort", by="dana")
+    acme.installation.permissions["issues"] = acme.installation.permissions["pull_requests"] = "read"
+    assert comment.id == (await look(pulls, ref)).comment_cursor
 
 
 async def test_our_own_comments_command_nothing(acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef) -> None:

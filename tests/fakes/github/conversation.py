@@ -86,7 +86,7 @@ class Conversation(Pulls):
         pr, who = self.pull(pull), self.user(author)
         _refuse_bad_body(body)
         now = self.now()
-        comment = Comment(self.next_id(), pr, who, body, now, now, via_app)
+        comment = Comment(self.next_id(), pr, who, body, now, now + self.written_for, via_app)
         pr.comments.append(comment)
         self._comment_event(comment, "created", who)
         return comment

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -90,6 +90,8 @@ class Foundation:
         """Requests per token and hour."""
         self.content_per_minute = 80
         self.content_per_hour = 500
+        self.written_for = timedelta(0)
+        """By how much a new comment's `updated_at` may be later than its `created_at`: GitHub's own are now and then a second apart."""
         self.mergeability_delay = 0.0
         """Seconds for which a test merge stays stale after it was asked for; `math.inf` holds it until
         `compute_mergeability` is called."""

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from tests.fakes.github.access import Actor, Anonymous, AppActor, InstallationActor, identify, require
 from tests.fakes.github.chaos import Failure
+from tests.fakes.github.graphql import GRAPHQL
 from tests.fakes.github.objects import JSON, Refused, RequestRecord
 from tests.fakes.github.rest import OPERATIONS, Answer, Call, Operation
 from tests.fakes.github.world import World
@@ -223,7 +224,7 @@ class RateLimited(Refused):
 
 
 def _find(reading: Reading) -> tuple[Operation, dict[str, str]] | None:
-    for operation in OPERATIONS:
+    for operation in (*OPERATIONS, GRAPHQL):
         if operation.method == reading.method:
             match = operation.pattern.fullmatch(reading.path)
             if match:

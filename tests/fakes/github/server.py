@@ -23,6 +23,7 @@ from tests.fakes.github.world import World
 
 API_ROOT = "/api/v3"
 """Where a GitHub Enterprise server keeps its API; that of github.com is a host of its own."""
+GRAPHQL_PATH = "/api/graphql"
 _GIT = re.compile(r"/([^/]+/[^/]+)\.git(/.*)")
 START_PATIENCE = 20.0
 """Seconds."""
@@ -165,6 +166,8 @@ class GitHubStandIn:
     async def _respond(self, request: Request, path: str) -> Response:
         if path == API_ROOT or path.startswith(f"{API_ROOT}/"):
             return await self._gateway.answer(request, path.removeprefix(API_ROOT) or "/")
+        if path == GRAPHQL_PATH:
+            return await self._gateway.answer(request, "/graphql")
         git = _GIT.fullmatch(path)
         if git:
             return await git_http.answer(self.world, request, git[1], git[2])
