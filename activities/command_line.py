@@ -281,7 +281,7 @@ def settings_or_exit(load: Callable[[], Settings]) -> Settings:
     try:
         return load()
     except NeedsHuman as wrong:
-        raise SystemExit(_refuse(str(wrong))) from None
+        raise SystemExit(_refuse(wrong.message)) from None
 
 
 def refuse_without_settings() -> int:
@@ -301,7 +301,7 @@ def run(work: Work) -> int:
     try:
         return asyncio.run(work)
     except (NeedsHuman, TryAgain) as wrong:
-        return _refuse(str(wrong))
+        return _refuse(wrong.message)
     except RPCError as wrong:
         return _refuse(f"Temporal refused: {wrong.message} ({wrong.status.name}). {NO_WORKER if _is_silence(wrong) else ''}".rstrip())
 

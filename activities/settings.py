@@ -6,12 +6,13 @@ e.g. `SKEEBOT_TEMPORAL__ADDRESS`.
 
 import os
 import socket
+import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from activities.errors import NeedsHuman
 from workflows.rules.names import CheckNames, Labels, Protocol
@@ -161,6 +162,22 @@ class AuditSettings(Section):
     file: Path
 
 
+class _WithoutSecrets(TomlConfigSettingsSource):
+    """The settings file, which people read, copy and commit."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Errors: NeedsHuman where a password is in it."""
+        found = super().__call__()
+        accounts = found.get("mysql")
+        for name, account in accounts.items() if isinstance(accounts, dict) else ():
+            if isinstance(account, dict) and "password" in account:
+                raise NeedsHuman(
+                    f"{settings_file()} holds the password of mysql.{name}. Put it into a file (mode 0600) and name that as password_file,"
+                    f" or into SKEEBOT_MYSQL__{name.upper()}__PASSWORD; then change the password, which others may have read."
+                )
+        return found
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SKEEBOT_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -185,7 +202,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=settings_file()))
+        return (init_settings, env_settings, _WithoutSecrets(settings_cls, toml_file=settings_file()))
 
     @cached_property
     def protocol(self) -> Protocol:
@@ -197,12 +214,22 @@ def settings_file() -> Path:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Errors: NeedsHuman with one line per wrong or missing value."""
+    """Errors: NeedsHuman with one line per wrong or missing value; before that, where the file is missing or no TOML."""
+    file = settings_file()
     try:
         return Settings(**overrides)
     except ValidationError as wrong:
         lines = "\n".join(f"  {'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in wrong.errors())
-        raise NeedsHuman(f"The settings in {settings_file()} (or SKEEBOT_… variables) are not complete:\n{lines}") from wrong
+        missing = "" if file.is_file() else f"There is no {file}: set SKEEBOT_SETTINGS to the settings file. "
+        raise NeedsHuman(f"{missing}The settings in {file} (or SKEEBOT_… variables) are not complete:\n{lines}") from wrong
+    except tomllib.TOMLDecodeError as wrong:
+        raise NeedsHuman(f"{file} is not TOML: {wrong}. Correct that line.") from wrong
+    except UnicodeDecodeError as wrong:
+        raise NeedsHuman(f"{file} is not TOML: it is not in UTF-8 ({wrong.reason} at byte {wrong.start}). Save it as UTF-8.") from wrong
+    except SettingsError as wrong:
+        raise NeedsHuman(f"A SKEEBOT_… variable cannot be read: {wrong}. Correct or unset it.") from wrong
+    except OSError as wrong:
+        raise NeedsHuman(f"Cannot read the settings from {file}: {wrong.strerror}. Correct its permissions or SKEEBOT_SETTINGS.") from wrong
 
 
 def read_secret(path: Path, what: str) -> str:
