@@ -37,6 +37,9 @@ class Labels:
         missing = sorted(ours[name] for name in wanted - there.keys())
         for name in missing:
             await self._make_known(repository, name, ask.protocol.labels)
+        if ask.protocol.labels.diff in missing:
+            # The author is asked for it next, may not be allowed to create labels, and is offered only those that are there.
+            await self._make_known(repository, ask.protocol.labels.for_review, ask.protocol.labels)
         if missing:
             await self._github.call("POST", path, repository, body={"labels": missing})
         for name in sorted((there.keys() & ours.keys()) - wanted):
@@ -58,6 +61,7 @@ def _face(name: str, names: LabelNames) -> tuple[str, str]:
     """Colour (six hex digits) and description (at most 100 characters)."""
     faces = {
         names.diff: (_COLOUR, "skeebot: this pull request changes a schema that is not migrated yet"),
+        names.for_review: (_COLOUR, "skeebot: its author says that this schema change is ready for the owners and a DBA"),
         names.detected: (_COLOUR, "skeebot: the plan is published and waits for a DBA"),
         names.queued: (_COLOUR, "skeebot: approved, its migrations are queued or have run"),
         names.late_commits: (_WARNING_COLOUR, "skeebot: commits came after the migrations were queued; they are planned anew"),

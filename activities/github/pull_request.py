@@ -16,7 +16,7 @@ from activities.github.people import People
 from workflows.messages import CommandGiven, Door, OpenPullRequest, PullRequestSnapshot, React, ReadPullRequest, RequestReview
 from workflows.rules import commands
 from workflows.rules.approvals import Members, Review, ReviewState
-from workflows.rules.names import HeadSha, Login, Protocol, PullRequestRef, same_login, same_repository
+from workflows.rules.names import HeadSha, Labels, Login, Protocol, PullRequestRef, same_login, same_repository
 from workflows.rules.plan import Enrolment
 
 COMMANDS_A_COMMENT: Final = 10
@@ -190,7 +190,7 @@ class PullRequests:
             url=pull.html_url,
             base_protected=base.result().protected,
             base_requires_check=base.result().requires_check,
-            labels=tuple(one.name for one in pull.labels),
+            labels=tuple(_as_we_spell(one.name, self._protocol.labels) for one in pull.labels),
             reviews=tuple(reviews.result()),
             members=members,
             commands=given,
@@ -351,6 +351,11 @@ def _state(pull: _PullRequest) -> Literal["open", "closed", "merged"]:
     if pull.merged:
         return "merged"
     return "open" if pull.state == "open" else "closed"
+
+
+def _as_we_spell(label: str, names: Labels) -> str:
+    """GitHub's labels are not case-sensitive."""
+    return next((name for name in (*names.ours(), names.for_review) if name.casefold() == label.casefold()), label)
 
 
 def _login(user: _User | None) -> Login:

@@ -165,6 +165,8 @@ def test_a_person_can_act_on_the_page_as_anybody(acme: Acme, site: httpx.Client)
     here = "/acme/shop/pull/1/act"
     assert 303 == site.post(here, data={"as": "dana", "do": "comment", "body": ".skeefree help"}).status_code
     site.post(here, data={"as": "olive", "do": "approve"})
+    assert 422 == site.post(here, data={"as": "dave", "do": "label", "label": "migration:for:review"}).status_code
+    acme.world.create_label(acme.repository, "migration:for:review")
     site.post(here, data={"as": "dave", "do": "label", "label": "migration:for:review"})
     assert (".skeefree help", "dana") == (pull.comments[0].body, pull.comments[0].user.login)
     assert ["olive"] == [review.user.login for review in pull.reviews]

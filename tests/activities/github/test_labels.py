@@ -34,6 +34,12 @@ async def test_a_label_that_the_repository_lacks_comes_with_colour_and_words(
     assert all(0 < len(one.description or "") <= 100 for one in made)
 
 
+async def test_the_label_that_the_author_must_set_is_there_to_be_chosen(acme: Acme, labels: Labels, ref: PullRequestRef) -> None:
+    await labels.set_labels(SetLabels(ref=ref, wanted=(NAMES.diff,)))
+    assert {NAMES.diff, NAMES.for_review} == set(acme.repository.labels)
+    assert {NAMES.diff} == acme.world.label_names(acme.repository.pulls[1])
+
+
 async def test_setting_twice_writes_once(acme: Acme, labels: Labels, ref: PullRequestRef) -> None:
     ask = SetLabels(ref=ref, wanted=(NAMES.diff,))
     await labels.set_labels(ask)

@@ -253,6 +253,11 @@ async def test_who_came_through_another_door_is_asked_too(pulls: PullRequests, r
     assert Members(dbas=frozenset({"dirk"})) == found.members
 
 
+async def test_a_label_counts_however_it_is_spelled(acme: Acme, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef) -> None:
+    acme.world.add_label(pull, "Migration:For:REVIEW", "Bug", by="olga")
+    assert ("migration:for:review", "Bug") == (await look(pulls, ref)).labels
+
+
 # ── Commands ──
 
 

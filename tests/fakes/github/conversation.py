@@ -44,10 +44,13 @@ class Conversation(Pulls):
 
     @atomic
     def add_label(self, pull: PullRef, *names: str, by: UserRef) -> None:
-        """Put labels on a pull request; one that the repository lacks is created. One `labeled` event for each new one."""
+        """Put labels on a pull request; one that the repository lacks is created by who may write. One `labeled` event for each new one."""
         pr, who = self.pull(pull), self.user(by)
         for name in names:
-            label = pr.repository.labels.get(name.lower()) or self.create_label(pr.repository, name)
+            known = pr.repository.labels.get(name.lower())
+            if known is None and not self.may(who, pr.repository, "write"):
+                raise Refused(403, "You do not have permission to create labels on this repository.")
+            label = known or self.create_label(pr.repository, name)
             if label not in pr.labels:
                 pr.labels.append(label)
                 self._labelled(pr, label, "labeled", who)

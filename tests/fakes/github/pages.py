@@ -144,6 +144,8 @@ def _act_on_pull(world: World, pull: PullRequest, form: dict[str, str]) -> None:
         case "request_changes":
             world.review(pull, who, "CHANGES_REQUESTED", text)
         case "label":
+            if label.lower() not in pull.repository.labels:  # the picker offers those that are there
+                raise Refused(422, f"{pull.repository} has no label {label!r}.")
             world.add_label(pull, label, by=who)
         case "unlabel":
             world.remove_label(pull, label, by=who)
