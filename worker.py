@@ -36,7 +36,7 @@ from activities.narrate import Narrator
 from activities.notify import Notifier
 from activities.orders import OrderActivities, applied_unmerged, enrolment_of
 from activities.settings import Settings, load_settings
-from activities.temporal import connect, ensure_registry, ensure_rounds, verify_search_attributes, workflow_runner
+from activities.temporal import connect, ensure_registry, ensure_rounds, seal_key, verify_search_attributes, workflow_runner
 from workflows import addresses
 from workflows.by_hand import ByHand
 from workflows.cluster_queue import ClusterQueue
@@ -76,7 +76,8 @@ async def serve(settings: Settings, role: Role) -> int:
         ghosts = GhostActivities(settings.runner, settings.mysql, Discovery(settings.mysql))
         workers: list[Worker] = []
         if role is not Role.RUNNER:  # a runner needs nothing of GitHub, not the App's key either
-            github = await stack.enter_async_context(GitHubClient(settings.github))
+            await ensure_registry(client)
+            github = await stack.enter_async_context(GitHubClient(settings.github, seal_key=await seal_key(client)))
             await github.verify_app()
             workers.append(_worker(client, addresses.CONTROL, control(settings, client, github), workflows=WORKFLOWS))
         if role is not Role.CONTROL:
@@ -90,7 +91,6 @@ async def serve(settings: Settings, role: Role) -> int:
         for worker in workers:
             await stack.enter_async_context(worker)
         if role is not Role.RUNNER:
-            await ensure_registry(client)
             await ensure_rounds(client, timedelta(seconds=settings.sweep.every_seconds))
         if role is not Role.CONTROL:
             caring = asyncio.create_task(ghosts.care_for_runs())  # throttles a gh-ost that nobody watches any more

@@ -1,5 +1,6 @@
 """The Temporal client: connected by settings and the usual environment, with what skeebot needs of the server verified."""
 
+import secrets
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -92,12 +93,19 @@ async def ensure_rounds(client: Client, every: timedelta) -> None:
 
 
 async def ensure_registry(client: Client) -> None:
-    """There is one Registry; starting it twice is once."""
+    """There is one Registry; starting it twice is once. The first start makes the key of the seals, which lives as long as it does."""
     await client.start_workflow(
         Registry.run,
         RegistryState(),
         id=addresses.REGISTRY,
+        memo={addresses.SEAL_KEY: secrets.token_hex(32)},
         task_queue=addresses.CONTROL,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
     )
+
+
+async def seal_key(client: Client) -> str:
+    """The same for all workers, and after each rotation of the App's private key. "" for a Registry that was begun without one."""
+    described = await client.get_workflow_handle(addresses.REGISTRY).describe()
+    return await described.memo_value(addresses.SEAL_KEY, "", type_hint=str)

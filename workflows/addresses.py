@@ -25,6 +25,10 @@ SHOWS: Final = "Shows"
 """Memo of a pull request's workflow: which head and base its last word was about."""
 
 
+SEAL_KEY: Final = "SealKey"
+"""Memo of the Registry: what the sticky comments are sealed with."""
+
+
 def runner_watch(host: str) -> str:
     return f"skeebot-runner-watch/{host}"
 

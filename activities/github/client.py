@@ -157,11 +157,15 @@ class GitHubClient:
     only tasks started from there share them.
     """
 
-    def __init__(self, settings: GitHubSettings) -> None:
-        """Errors: NeedsHuman when the private key cannot be read, or is none."""
+    def __init__(self, settings: GitHubSettings, *, seal_key: str = "") -> None:
+        """seal_key: for seals that only this skeebot can make (comments.py); without one they last as long as the App's private key.
+
+        Errors: NeedsHuman when the private key cannot be read, or is none.
+        """
         self.settings = settings
         self._private_key = read_secret(settings.private_key_file, "the GitHub App's private key")
         _refuse_bad_key(self._private_key, settings)
+        self.seal_key = seal_key or self._private_key
         self._app: _App | None = None
         options: dict[str, Any] = {
             "base_url": settings.api_url,
@@ -195,11 +199,6 @@ class GitHubClient:
     def clock(self) -> datetime:
         """GitHub's clock, as its last answer told it."""
         return self._clock
-
-    @property
-    def private_key(self) -> str:
-        """For seals that only this App can make (comments.py)."""
-        return self._private_key
 
     async def verify_app(self) -> None:
         """Whether GitHub knows the App by the settings' id and slug: by its slug we know our own comments, labels and checks again.

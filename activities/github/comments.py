@@ -2,7 +2,8 @@
 
 A comment of ours is known by its author **and** by a hidden marker: anybody may paste the marker, nobody else writes as our bot. But
 anybody with write access may edit our comment, and REST does not tell who did. So the sticky's marker carries a seal over its text, its
-pull request and GitHub's time of writing, made with the App's key: other words, or old words put back later, do not fit it.
+pull request and GitHub's time of writing, made with a key of ours: other words, or old words put back later, do not fit it. The key is
+not the App's: that one is rotated, and then every comment would look edited and void the approvals.
 """
 
 import hashlib
@@ -88,7 +89,7 @@ class Comments:
     def __init__(self, github: GitHubClient) -> None:
         self._github = github
         self._bot = github.settings.bot_login
-        self._key = hashlib.sha256(b"skeebot sticky comment\n" + github.private_key.encode()).digest()
+        self._key = hashlib.sha256(b"skeebot sticky comment\n" + github.seal_key.encode()).digest()
 
     @activity.defn
     async def publish_comment(self, ask: PublishComment) -> CommentPublished:

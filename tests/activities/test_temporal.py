@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from activities.temporal import ensure_rounds
+from activities.temporal import ensure_registry, ensure_rounds, seal_key
 from embedded.temporal import TemporalServer
 from workflows import addresses
 
@@ -19,3 +19,13 @@ async def test_the_schedule_of_the_rounds_is_there_once_and_follows_the_settings
     await handle.delete()
     assert [HOURLY] == [one.every for one in schedule.spec.intervals]
     assert (True, "maintenance") == (schedule.state.paused, schedule.state.note)
+
+
+async def test_all_workers_seal_with_one_key_which_lives_with_the_registry(temporal_server: TemporalServer) -> None:
+    client = await temporal_server.client()
+    await ensure_registry(client)
+    first = await seal_key(client)
+    await ensure_registry(client)
+    again = await seal_key(client)
+    await client.get_workflow_handle(addresses.REGISTRY).terminate()
+    assert (64, first) == (len(first), again)

@@ -8,6 +8,7 @@ from activities.errors import TryAgain
 from activities.github.client import GitHubClient
 from activities.github.comments import COMMENT_LIMIT, MARKER_ROOM, Comments, said_marker
 from activities.github.deliveries import STICKY_MARKER
+from activities.settings import GitHubSettings
 from tests.fakes.github.fixtures import Acme
 from tests.fakes.github.objects import Comment, PullRequest
 from workflows.messages import Announcement, PublishComment, PullRequestView, React, Say
@@ -70,6 +71,16 @@ async def test_somebody_elses_comment_with_our_marker_is_not_ours(
 async def test_a_comment_of_ours_that_nobody_touched_is_genuine(comments: Comments, ref: PullRequestRef) -> None:
     await comments.write_sticky(ref, "words")
     assert await is_genuine(comments, ref) is True
+
+
+async def test_a_rotated_key_of_the_app_makes_no_comment_look_edited(acme: Acme, settings: GitHubSettings, ref: PullRequestRef) -> None:
+    async with GitHubClient(settings, seal_key="kept") as before:
+        await Comments(before).write_sticky(ref, "the plan")
+    other = acme.world.add_app("other")
+    acme.app.public_key = other.public_key
+    settings.private_key_file.write_text(other.private_key_pem)
+    async with GitHubClient(settings, seal_key="kept") as after:
+        assert await is_genuine(Comments(after), ref) is True
 
 
 async def test_other_words_under_our_name_are_noticed_and_rewritten(
