@@ -160,7 +160,8 @@ class PullRequestSnapshot:
     id read. twins: numbers of other open pull requests with the same head SHA. shown_generations: check name → highest generation of
     ours on the head. base_protected: the base branch is protected or under a ruleset. base_requires_check: it requires the aggregate
     check. enrolment: as it was read from the Registry; None where the repository is not enrolled. tampered: somebody else edited our
-    sticky comment. comment_shown: our sticky comment is there. now: GitHub's clock (Date header), ISO 8601 UTC.
+    sticky comment. comment_shown: our sticky comment is there. unknown_teams: teams of the enrolment that the organisation does not have.
+    now: GitHub's clock (Date header), ISO 8601 UTC.
     """
 
     ref: PullRequestRef
@@ -185,6 +186,7 @@ class PullRequestSnapshot:
     shown_generations: dict[str, int] = field(default_factory=dict)
     tampered: bool = False
     comment_shown: bool = False
+    unknown_teams: tuple[str, ...] = ()
     enrolment: Enrolment | None = None
     protocol: Protocol = field(default_factory=Protocol)
 
@@ -307,6 +309,7 @@ class PullRequestView:
     refusal: Refusal | None = None
     answers: tuple[CommandAnswer, ...] = ()
     changed_since_approval: tuple[str, ...] = ()
+    unknown_teams: tuple[str, ...] = ()
     protocol: Protocol = field(default_factory=Protocol)
 
 

@@ -470,6 +470,7 @@ class Story:
             refusal=self.changes.refusal if self.changes else None,
             answers=tuple(self.answers),
             changed_since_approval=tuple(self.changed_since_approval),
+            unknown_teams=snapshot.unknown_teams,
             protocol=snapshot.protocol,
         )
 

@@ -35,6 +35,8 @@ class _File(Shown):
 class People:
     def __init__(self, github: GitHubClient) -> None:
         self._github = github
+        self._seen: set[tuple[str, str]] = set()
+        """Organisation and slug of teams that were there once."""
 
     async def members(self, ref: PullRequestRef, base_sha: str, enrolment: Enrolment, logins: Sequence[Login]) -> Members:
         """Which of logins are owners and DBAs, asked now. Nobody is either by default: an error is raised, never swallowed.
@@ -50,10 +52,37 @@ class People:
             owners = await self._code_owners(ref, base_sha, enrolment, logins)
         return Members(owners=owners, dbas=dbas)
 
-    async def active_members(self, ref: PullRequestRef, team: str, logins: Sequence[Login]) -> frozenset[str]:
-        """team: a slug of the repository's organisation, or "organisation/slug". A pending invitation is no membership."""
+    async def unknown_teams(self, ref: PullRequestRef, enrolment: Enrolment, members: Members, logins: Sequence[Login]) -> tuple[str, ...]:
+        """Which of the enrolled teams the repository's organisation does not have: a slip, or renamed since.
+
+        Asked where nobody who spoke is in the team; where nobody spoke, until it was seen once. Errors: those of GitHubClient.call.
+        """
+        found = {enrolment.owner_team: members.owners, enrolment.databases_team: members.dbas}
+        doubtful = sorted(team for team, some in found.items() if team and not some)
+        return tuple([team for team in doubtful if not await self._is_team(ref, team, again=bool(logins))])
+
+    async def _is_team(self, ref: PullRequestRef, team: str, *, again: bool) -> bool:
         org, _, slug = team.rpartition("/")
-        path = f"/orgs/{quote(org or ref.owner, safe='')}/teams/{quote(slug, safe='')}/memberships"
+        if org and not same_login(org, ref.owner):
+            return False
+        key = (ref.owner.casefold(), slug.casefold())
+        if key in self._seen and not again:
+            return True
+        path = f"/orgs/{quote(ref.owner, safe='')}/teams/{quote(slug, safe='')}"
+        answer = await self._github.call("GET", path, ref.repository, expected={404})
+        if answer.status == 404:
+            return False
+        self._seen.add(key)
+        return True
+
+    async def active_members(self, ref: PullRequestRef, team: str, logins: Sequence[Login]) -> frozenset[str]:
+        """team: a slug of the repository's organisation, or "organisation/slug"; of another one nobody is known here. A pending invitation
+        is no membership.
+        """
+        org, _, slug = team.rpartition("/")
+        if org and not same_login(org, ref.owner):
+            return frozenset()
+        path = f"/orgs/{quote(ref.owner, safe='')}/teams/{quote(slug, safe='')}/memberships"
 
         async def is_active(login: Login) -> bool:
             # 404: not a member, or no such team; either way not a member.

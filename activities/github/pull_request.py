@@ -176,6 +176,7 @@ class PullRequests:
         sticky = self._comments.sticky_among(ref, comments.result())
         enrolled = enrolment.result()
         members = await self._people.members(ref, base_sha, enrolled, people) if enrolled is not None else Members()
+        unknown = await self._people.unknown_teams(ref, enrolled, members, people) if enrolled is not None else ()
         return PullRequestSnapshot(
             ref=ref,
             state=_state(pull),
@@ -199,6 +200,7 @@ class PullRequests:
             shown_generations=_generations(runs.result(), ref, pull.head.sha),
             tampered=sticky is not None and not sticky.genuine,
             comment_shown=sticky is not None,
+            unknown_teams=unknown,
             enrolment=enrolled,
             protocol=self._protocol,
         )

@@ -169,7 +169,12 @@ def _gates(view: PullRequestView) -> str:
     line = " · ".join(fact for fact in facts if fact)
     objections = [f"{code(login)} asked for changes." for login in approvals.objections]
     ignored = [f"The approval of {code(login)} does not count: {words.sentence(why)}" for login, why in approvals.not_counted.items()]
-    return _paragraphs([f"**Approvals.** {line}", _list([*objections, *ignored])])
+    unknown = [
+        f"GitHub knows no team {code(name)} in {code(view.ref.owner)}, so nobody's approval can come from it. An operator corrects the"
+        " enrolment with `starter.py add-repo`."
+        for name in view.unknown_teams
+    ]
+    return _paragraphs([f"**Approvals.** {line}", _list([*unknown, *objections, *ignored])])
 
 
 def _person(login: str | None) -> str:

@@ -55,6 +55,11 @@ def test_the_first_line_says_what_is_waited_for(stage: Stage) -> None:
     assert render_sticky(samples.view(stage)).startswith("**Waiting for ")
 
 
+def test_a_team_that_github_does_not_know_is_named_where_approvals_are_waited_for() -> None:
+    view = replace(samples.view(Stage.AWAITING_OWNER), unknown_teams=("dba",))
+    assert "GitHub knows no team `dba` in `acme`" in render_sticky(view)
+
+
 def test_losses_are_accepted_by_a_line_that_can_be_copied_and_that_skeebot_understands() -> None:
     shown = render_sticky(samples.view(Stage.AWAITING_UNSAFE))
     line = shown.split("```\n")[1].strip()

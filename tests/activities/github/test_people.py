@@ -56,6 +56,32 @@ async def test_a_team_may_be_named_with_its_organisation(acme: Acme, people: Peo
     assert {"oscar", "olive"} == (await ask(acme, people, ref, enrolled("acme/orders-owners"))).owners
 
 
+async def unknown(acme: Acme, people: People, ref: PullRequestRef, enrolment: Enrolment, *logins: Login) -> tuple[str, ...]:
+    members = await people.members(ref, acme.world.tip("acme/shop", "main"), enrolment, logins)
+    return await people.unknown_teams(ref, enrolment, members, logins)
+
+
+async def test_a_team_that_does_not_exist_is_named(acme: Acme, people: People, ref: PullRequestRef) -> None:
+    assert ("no-such-team",) == await unknown(acme, people, ref, enrolled("no-such-team"))
+    assert ("no-such-team",) == await unknown(acme, people, ref, enrolled("no-such-team"), *EVERYBODY)
+
+
+async def test_a_team_of_another_organisation_is_named_and_not_asked(acme: Acme, people: People, ref: PullRequestRef) -> None:
+    assert ("umbrella/owners",) == await unknown(acme, people, ref, enrolled("umbrella/owners"), *EVERYBODY)
+
+
+async def test_teams_that_are_there_are_asked_for_once_while_nobody_speaks(acme: Acme, people: People, ref: PullRequestRef) -> None:
+    for _ in range(3):
+        assert () == await unknown(acme, people, ref, enrolled())
+    assert 2 == [one.operation for one in acme.world.requests].count("teams/get-by-name")
+
+
+async def test_a_team_that_was_renamed_is_missed_when_somebody_speaks(acme: Acme, people: People, ref: PullRequestRef) -> None:
+    assert () == await unknown(acme, people, ref, enrolled())
+    acme.world.teams[("acme", "dbas")] = acme.world.teams.pop(("acme", "databases"))
+    assert ("databases",) == await unknown(acme, people, ref, enrolled(), Login("olive"))
+
+
 async def test_a_failing_question_keeps_the_gate_shut(acme: Acme, people: People, ref: PullRequestRef) -> None:
     acme.world.chaos.fail_next("teams/get-membership-for-user-in-org", status=502)
     with pytest.raises(TryAgain):
