@@ -1,5 +1,6 @@
 """The front doors: `serve` takes GitHub's webhooks; every other command is for a person at a terminal. No logic here."""
 
+import logging
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 import uvicorn
 
 from activities import command_line
-from activities.github.intake import temporal_acceptor, webhook_app
+from activities.github.intake import temporal_acceptor, temporal_health, webhook_app
 from activities.settings import Settings, load_settings, settings_file
 from activities.skeema.local import LocalWorkspace
 from activities.temporal import connect
@@ -117,8 +118,9 @@ def _borrowed_workspace() -> AbstractContextManager[LocalWorkspace]:
 
 
 async def _serve(settings: Settings) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     client = await connect(settings.temporal)
-    application = webhook_app(settings, temporal_acceptor(client, settings.timing))
+    application = webhook_app(settings, temporal_acceptor(client, settings.timing), temporal_health(client))
     config = uvicorn.Config(application, host=settings.webhooks.host, port=settings.webhooks.port, log_level="warning")
     await uvicorn.Server(config).serve()
     return command_line.DONE

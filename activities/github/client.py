@@ -443,6 +443,14 @@ class GitHubClient:
         if status == 401:
             # Fresh tokens are now and then refused for a moment, so this is not a person's business yet.
             return TryAgain(f"GitHub refused a fresh installation token for {what}{said}.", after=LOST_ANSWER_WAIT)
+        refused = answer.message.casefold()
+        if status == 403 and "archived" in refused:
+            return NeedsHuman(f"{repository} is archived, so {what} is refused{said}. Unarchive it, or close its open pull requests.")
+        if status == 403 and "ip allow list" in refused:
+            return NeedsHuman(
+                f"{repository.partition('/')[0]} lets no requests in from this machine's address ({what}{said}). An owner adds it to the"
+                " organisation's IP allow list."
+            )
         if status == 403:
             return NeedsHuman(
                 f"GitHub does not let the App do {what} on {repository}{said}. Give the App the permission {_permission(answer)} in its"
@@ -517,9 +525,13 @@ def iso(moment: datetime) -> str:
 
 
 def _is_limit(answer: Answer) -> bool:
-    """429 always is one; a 403 may be one or a missing permission, and only its words or headers tell (a secondary limit has no header)."""
+    """429 always is one; a 403 may be one or a missing permission, and only its words or headers tell (a secondary limit has no header).
+    Content that comes too fast is a 422 now and then.
+    """
     if answer.status == 429:
         return True
+    if answer.status == 422:
+        return "submitted too quickly" in answer.message.casefold()
     if answer.status != 403:
         return False
     said = answer.message.casefold()

@@ -7,6 +7,7 @@ sweep finds it.
 import asyncio
 import hashlib
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final, assert_never
@@ -31,6 +32,8 @@ from workflows.timing import Timing
 
 WEBHOOK_PATH: Final = "/webhooks/github"
 HEALTH_PATH: Final = "/healthz"
+log = logging.getLogger("skeebot")
+
 ACCEPT_WITHIN: Final = 8.0
 """Seconds for Temporal to accept; GitHub gives up after ten."""
 
@@ -38,8 +41,16 @@ Accept = Callable[[Delivery], Awaitable[None]]
 """Hands a delivery over durably. Errors: TryAgain when it was not accepted."""
 
 
-def webhook_app(settings: Settings, accept: Accept) -> Starlette:
-    """POST WEBHOOK_PATH and GET HEALTH_PATH.
+Health = Callable[[], Awaitable[bool]]
+"""Whether a delivery would be accepted now."""
+
+
+async def _always() -> bool:
+    return True
+
+
+def webhook_app(settings: Settings, accept: Accept, healthy: Health = _always) -> Starlette:
+    """POST WEBHOOK_PATH and GET HEALTH_PATH, which answers 503 while not healthy.
 
     202 accepted by Temporal · 200 ignored, with the reason · 400 a header is missing · 401 not signed with our secret · 413 too large ·
     415 sent as a form · 503 Temporal did not accept it. Errors: NeedsHuman when the webhook secret cannot be read or is empty.
@@ -80,12 +91,33 @@ def webhook_app(settings: Settings, accept: Accept) -> Starlette:
             return _says(503, f"Temporal did not accept it within {ACCEPT_WITHIN:g} s")
         return JSONResponse({"accepted": found.kind}, status_code=202)
 
-    async def health(_request: Request) -> Response:
-        return JSONResponse({"ok": True})
-
     return Starlette(
-        routes=[Route(WEBHOOK_PATH, receive, methods=["POST"]), Route(HEALTH_PATH, health, methods=["GET"])],
+        routes=[Route(WEBHOOK_PATH, _told(receive), methods=["POST"]), Route(HEALTH_PATH, _health(healthy), methods=["GET"])],
     )
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _told(receive: Endpoint) -> Endpoint:
+    """GitHub alone sees the answers, and somebody who runs this wants to know of them too."""
+
+    async def telling(request: Request) -> Response:
+        answer = await receive(request)
+        if answer.status_code != 202:
+            level = logging.INFO if answer.status_code == 200 else logging.WARNING
+            event, guid = (_printable(request.headers.get(name, "")) for name in ("x-github-event", "x-github-delivery"))
+            log.log(level, "webhook %s %s: %d %s", event, guid, answer.status_code, bytes(answer.body).decode())
+        return answer
+
+    return telling
+
+
+def _health(healthy: Health) -> Endpoint:
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"ok": True}) if await healthy() else _says(503, "Temporal does not answer")
+
+    return health
 
 
 def signature_is_good(secret: bytes, body: bytes, header: str) -> bool:
@@ -107,6 +139,10 @@ async def _read_body(request: Request, limit: int) -> bytes | None:
             return None
         parts.append(part)
     return b"".join(parts)
+
+
+def _printable(header: str) -> str:
+    return "".join(one if one.isprintable() else "?" for one in header[:100])
 
 
 def _says(status: int, reason: str) -> Response:
@@ -134,6 +170,16 @@ def temporal_acceptor(client: Client, timing: Timing) -> Accept:
             raise TryAgain(f"Temporal did not accept {delivery.kind}: {wrong.message} ({wrong.status.name})") from wrong
 
     return accept
+
+
+def temporal_health(client: Client) -> Health:
+    async def healthy() -> bool:
+        try:
+            return await client.service_client.check_health(timeout=timedelta(seconds=2))
+        except RPCError:
+            return False
+
+    return healthy
 
 
 class Doorbell:

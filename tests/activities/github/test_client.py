@@ -125,7 +125,35 @@ async def test_a_used_up_hour_waits_for_its_end(acme: Acme, client: GitHubClient
     assert timedelta(0) < caught.value.next_retry_delay <= timedelta(seconds=3700)
 
 
+def refused(status: int, message: str) -> Answer:
+    return Answer(method="POST", path="/x", status=status, headers={}, content=json.dumps({"message": message}).encode())
+
+
+def test_content_that_comes_too_quickly_is_tried_again(settings: GitHubSettings) -> None:
+    wrong = GitHubClient(settings)._error(refused(422, "Validation Failed: was submitted too quickly"), SHOP)
+    assert isinstance(wrong, TryAgain)
+    assert wrong.next_retry_delay is not None
+    assert timedelta(seconds=60) <= wrong.next_retry_delay
+
+
 # ── A person's business ──
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("Repository was archived so is read-only.", "Unarchive it"),
+        (
+            "The `acme` organization has an IP allow list enabled",
+            "adds it",
+        ),
+    ],
+)
+def test_a_refusal_that_no_permission_mends_says_what_does(settings: GitHubSettings, message: str, advice: str) -> None:
+    wrong = GitHubClient(settings)._error(refused(403, message), SHOP)
+    assert isinstance(wrong, NeedsHuman)
+    assert advice in wrong.message
+    assert "permission" not in wrong.message
 
 
 async def test_a_missing_permission_is_named_and_never_retried(acme: Acme, client: GitHubClient, ref: PullRequestRef) -> None:

@@ -19,7 +19,15 @@ from starlette.applications import Starlette
 from temporalio.client import Client, WorkflowHandle
 
 from activities.errors import NeedsHuman, TryAgain
-from activities.github.intake import HEALTH_PATH, WEBHOOK_PATH, Doorbell, signature_is_good, temporal_acceptor, webhook_app
+from activities.github.intake import (
+    HEALTH_PATH,
+    WEBHOOK_PATH,
+    Doorbell,
+    signature_is_good,
+    temporal_acceptor,
+    temporal_health,
+    webhook_app,
+)
 from activities.orders import OrderActivities
 from activities.settings import Settings
 from embedded.temporal import TemporalServer
@@ -214,6 +222,30 @@ async def test_signed_rubbish_is_ignored_and_does_no_harm(door: httpx.AsyncClien
     answer = await door.post(WEBHOOK_PATH, content=body, headers=headers(body))
     assert 200 == answer.status_code
     assert "cannot be read" in answer.json()["ignored"]
+
+
+async def test_who_runs_the_door_hears_what_github_is_told(
+    door: httpx.AsyncClient, accepted: Accepted, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="skeebot")
+    accepted.trouble = TryAgain("Temporal is away")
+    await deliver(door)
+    await deliver(door, {"zen": "Design for failure."}, event="ping")
+    await deliver(door, secret=b"guessed")
+    assert [("WARNING", "503"), ("INFO", "200"), ("WARNING", "401")] == [
+        (one.levelname, one.getMessage().split(": ", 1)[1].split()[0]) for one in caplog.records
+    ]
+    assert "Temporal is away" in caplog.text
+
+
+async def test_a_door_that_nobody_stands_behind_is_not_well(temporal_server: TemporalServer, tmp_path: Path, accepted: Accepted) -> None:
+    other = TemporalServer(temporal_server.program, tmp_path / "other")
+    await asyncio.to_thread(other.start)
+    app = webhook_app(all_settings(tmp_path), accepted, temporal_health(await other.client()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://door") as client:
+        assert 200 == (await client.get(HEALTH_PATH)).status_code
+        await asyncio.to_thread(other.kill)
+        assert 503 == (await client.get(HEALTH_PATH)).status_code
 
 
 async def test_the_door_says_that_it_is_well(door: httpx.AsyncClient) -> None:
