@@ -254,10 +254,9 @@ def test_a_command_edited_into_somebodys_comment_is_no_command(shop: Shop) -> No
     change = shop.open("edited", {"orders/orders.sql": ORDERS.replace("  `customer` varchar(100) NOT NULL,\n", "")})
     change.until_says("allow-unsafe")
     innocent = change.say("dana", "I shall look at this tomorrow.")
-    change.next_second()  # an edit within the second of its writing is not to be told from the writing
     shop.world.edit_comment(innocent, _command_in(change), by="dave")
     change.obeyed("dave", ".skeefree status")
-    assert [] == innocent.reactions
+    assert ["confused"] == [one.content for one in innocent.reactions]
     assert "losses allowed" not in change.sticky
 
 
