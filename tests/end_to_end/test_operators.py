@@ -34,7 +34,9 @@ def test_an_operator_sees_what_runs_and_waits_holds_it_and_lets_it_go(company: C
         company.until(lambda: waiting(company, shop.schema) == ["items"], "the statement by hand to wait for its turn")
 
         status = json.loads(starter("status", "--json").out)
-        assert {"pull_request": name, "state": "running", "workflow": f"pull-request/{name.replace('#', '/')}"} in status["pull_requests"]
+        assert {"pull_request": name, "state": "running", "workflow": f"pull-request/{name.replace('#', '/')}", "trouble": ""} in status[
+            "pull_requests"
+        ]
         assert [(shop.schema, "orders")] == [(one["schema"], one["table"]) for queue in status["queues"] for one in queue["running"]]
         for_people = starter("status").out
         assert name in for_people
