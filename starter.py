@@ -64,6 +64,12 @@ def repo_map(words: WordsArgument) -> None:
     _exit(command_line.change_registry(_settings(), _line(["repo-map", *words])))
 
 
+@app.command("repo-unmap", context_settings=ANY_WORDS)
+def repo_unmap(words: WordsArgument) -> None:
+    """Take such a mapping back: `repo-unmap owner/name PATH --environment E`."""
+    _exit(command_line.change_registry(_settings(), _line(["repo-unmap", *words])))
+
+
 @app.command("repo-autorun", context_settings=ANY_WORDS)
 def repo_autorun(words: WordsArgument) -> None:
     """Let approved migrations run by themselves, or not: `repo-autorun owner/name on|off`."""

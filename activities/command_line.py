@@ -41,7 +41,7 @@ from workflows.messages import CommandGiven, Door, PlanStatement, RunByHand, Wok
 from workflows.pull_request import PullRequest
 from workflows.registry import Registry
 from workflows.rules import commands
-from workflows.rules.commands import AddRepository, MapRepository, SetAutorun
+from workflows.rules.commands import AddRepository, MapRepository, SetAutorun, UnmapRepository
 from workflows.rules.names import Login, PullRequestRef
 from workflows.rules.plan import Refusal
 from workflows.rules.stages import MigrationState
@@ -82,7 +82,7 @@ async def change_registry(settings: Settings, line: str, patience: float = 30.0)
     parsed = commands.parse(line, prefix="starter.py")
     if isinstance(parsed, Refusal):
         return _refuse(f"{parsed.what} {parsed.next}")
-    if not isinstance(parsed, AddRepository | MapRepository | SetAutorun):
+    if not isinstance(parsed, AddRepository | MapRepository | UnmapRepository | SetAutorun):
         return _refuse(f"`{parsed.kind}` is for a pull request: starter.py command <pull request> {line}")
     client = await connect(settings.temporal)
     await ensure_registry(client)

@@ -19,6 +19,7 @@ from workflows.rules.commands import (
     SetAutorun,
     ShowHelp,
     ShowStatus,
+    UnmapRepository,
 )
 from workflows.rules.plan import Refusal
 from workflows.rules.stages import MigrationState
@@ -61,7 +62,7 @@ async def _carry_out(story: Story, given: CommandGiven, command: Command, prefix
             return True, story.one_line()
         case ShowHelp():
             return True, commands.help_text(prefix=prefix)
-        case AddRepository() | MapRepository() | SetAutorun():
+        case AddRepository() | MapRepository() | UnmapRepository() | SetAutorun():
             return False, "Enrolment is changed on skeebot's command line."
         case _:
             assert_never(command)

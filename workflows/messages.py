@@ -13,6 +13,7 @@ from workflows.rules.commands import AddRepository as AddRepository
 from workflows.rules.commands import MapRepository as MapRepository
 from workflows.rules.commands import RegistryChange as RegistryChange
 from workflows.rules.commands import SetAutorun as SetAutorun
+from workflows.rules.commands import UnmapRepository as UnmapRepository
 from workflows.rules.names import (
     DatabaseRow,
     HeadSha,

@@ -117,6 +117,16 @@ class MapRepository:
 
 
 @dataclass(frozen=True)
+class UnmapRepository:
+    """Takes a mapping back."""
+
+    repository: str
+    path: str
+    environment: str
+    kind: Literal["repo-unmap"] = "repo-unmap"
+
+
+@dataclass(frozen=True)
 class SetAutorun:
     repository: str
     on: bool
@@ -126,7 +136,7 @@ class SetAutorun:
 PullRequestCommand = (
     RetryMigration | AllowUnsafe | AcknowledgeDrift | HoldCutOver | CutOver | AbortMigration | ApproveAutorun | ShowStatus | ShowHelp
 )
-RegistryChange = AddRepository | MapRepository | SetAutorun
+RegistryChange = AddRepository | MapRepository | UnmapRepository | SetAutorun
 Command = PullRequestCommand | RegistryChange
 
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +217,7 @@ def who_may(command: Command) -> Role:
             return Role.INVOLVED
         case AllowUnsafe() | AcknowledgeDrift() | ApproveAutorun() | CutOver():
             return Role.OTHER_DBA
-        case AddRepository() | MapRepository() | SetAutorun():
+        case AddRepository() | MapRepository() | UnmapRepository() | SetAutorun():
             return Role.OPERATOR
         case _:
             assert_never(command)
@@ -315,6 +325,20 @@ def _map_repository(arguments: Sequence[str]) -> Command | str:
     )
 
 
+def _unmap_repository(arguments: Sequence[str]) -> Command | str:
+    options = _options(arguments, places=2, known={"environment"})
+    if isinstance(options, str):
+        return options
+    repository, path = options.get("0", ""), options.get("1", "").removeprefix("./").rstrip("/")
+    environment = options.get("environment", "")
+    wrong = (
+        (not _REPOSITORY.fullmatch(repository), "The repository is written owner/name."),
+        (not _PATH.fullmatch(path), "The path is a directory inside the repository, without `..`."),
+        (not _NAME.fullmatch(environment), "`--environment` needs the name of an environment."),
+    )
+    return _first(wrong) or UnmapRepository(repository=repository, path=path, environment=environment)
+
+
 def _set_autorun(arguments: Sequence[str]) -> Command | str:
     options = _options(arguments, places=2, known=set())
     if isinstance(options, str):
@@ -390,11 +414,12 @@ VOCABULARY: Final[dict[str, Word]] = {
         "say where a schema directory lives",
         _map_repository,
     ),
+    "repo-unmap": Word("repo-unmap owner/name PATH --environment NAME", "take such a mapping back", _unmap_repository),
     "repo-autorun": Word("repo-autorun owner/name on|off", "let approved plans run by themselves, or not", _set_autorun),
 }
 """Every command that works, in the order of `help`."""
 
-_REGISTRY: Final = frozenset({"add-repo", "repo-map", "repo-autorun"})
+_REGISTRY: Final = frozenset({"add-repo", "repo-map", "repo-unmap", "repo-autorun"})
 
 COMES_LATER: Final = frozenset(
     [
@@ -403,7 +428,6 @@ COMES_LATER: Final = frozenset(
         "show-repo",
         "show-repos",
         "which-repos",
-        "repo-unmap",
         "show-pr",
         "prioritize-pr",
         "forget-pr",

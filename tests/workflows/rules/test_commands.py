@@ -22,6 +22,7 @@ from workflows.rules.commands import (
     SetAutorun,
     ShowHelp,
     ShowStatus,
+    UnmapRepository,
     help_text,
     judge_actor,
     lines_in,
@@ -35,6 +36,7 @@ ENROL = AddRepository(repository="acme/shop", owner_team="shop-owners", database
 MAP = MapRepository(
     repository="acme/shop", path="schema/shop", database="shop", environment="staging", cluster="shop-staging", schema="shop"
 )
+UNMAP = UnmapRepository(repository="acme/shop", path="schema/shop", environment="staging")
 
 
 def refused(line: str) -> Refusal:
@@ -67,6 +69,7 @@ def refused(line: str) -> Refusal:
             "add-repo acme/shop --owner-team=a --databases-team=acme/b --environments=test,live --base=m,rel/1 --autorun off --instant on",
         ),
         (MAP, "repo-map acme/shop ./schema/shop/ --database shop --environment staging --cluster shop-staging --schema shop"),
+        (UNMAP, "repo-unmap acme/shop ./schema/shop/ --environment staging"),
         (SetAutorun(repository="acme/shop", on=False), "repo-autorun acme/shop off"),
     ],
 )
@@ -99,6 +102,9 @@ def test_a_line_that_says_a_command(expected: Command, line: str) -> None:
         "repo-map acme/shop x/../../y --database d --environment e --cluster c --schema s",
         f"repo-map acme/shop x --database d --environment e --cluster c --schema {'s' * 65}",
         "repo-map acme/shop x --database d --environment e --cluster c/d --schema s",
+        "repo-unmap acme/shop x",
+        "repo-unmap acme/shop ../x --environment e",
+        "repo-unmap acme/shop x --environment e --database d",
         "repo-autorun acme/shop",
         "repo-autorun acme/shop perhaps",
     ],
@@ -165,7 +171,7 @@ def test_what_enrolment_was_given_is_what_it_reads(owner: str, repository: str, 
 
 def test_every_command_has_words_and_help_lists_those_of_a_pull_request() -> None:
     kinds = {name for name in commands.VOCABULARY if f".skeefree {name}" in help_text()}
-    assert set(commands.VOCABULARY) - {"add-repo", "repo-map", "repo-autorun"} == kinds
+    assert set(commands.VOCABULARY) - {"add-repo", "repo-map", "repo-unmap", "repo-autorun"} == kinds
     assert not commands.COMES_LATER & set(commands.VOCABULARY)
 
 
@@ -209,6 +215,7 @@ EVERY: list[Command] = [
     ShowHelp(),
     ENROL,
     MAP,
+    UNMAP,
     SetAutorun("acme/shop", on=True),
 ]
 
@@ -233,7 +240,7 @@ def test_judgements_need_a_dba_who_did_not_write_the_change(command: Command) ->
     assert not may(command, "Ada", BOTH_DBAS)
 
 
-@pytest.mark.parametrize("command", [ENROL, MAP, SetAutorun("acme/shop", on=True)])
+@pytest.mark.parametrize("command", [ENROL, MAP, UNMAP, SetAutorun("acme/shop", on=True)])
 def test_enrolment_is_refused_on_a_pull_request_to_everybody(command: Command) -> None:
     assert not any(may(command, actor) for actor in ("ada", "grace", "dora"))
 
