@@ -33,6 +33,8 @@ async def obey(story: Story, given: CommandGiven) -> CommandAnswer:
     snapshot = story.snapshot
     if snapshot is None:
         return _answer(given, (False, "skeebot has not seen this pull request yet; say it again in a moment."))
+    if given.pressed is not None and not story.shows_now(given.pressed):
+        return _answer(given, (False, "That button belongs to an earlier check. Look at what the newest one says, and press it there."))
     command = commands.parse(given.line, prefix=snapshot.protocol.command_prefix)
     if isinstance(command, Refusal):
         return _answer(given, (False, f"{command.what} {command.next}"))
@@ -74,9 +76,11 @@ def _retry(story: Story, given: CommandGiven) -> Verdict:
         return False, "Its migrations are still under way; wait until they have ended, or type `.skeefree abort` first."
     if story.snapshot is not None and story.snapshot.from_fork and _is_member(story, given):
         story.fork_allowed_for = story.head_sha
-    again = campaign is not None and campaign.failed
+    waited = campaign is not None and campaign.waiting_for_manual and not campaign.failed
     story.retry()
-    if story.campaign is not None and again:
+    if story.campaign is not None and waited:
+        return True, "What is left for a person to run is compared with what is live now."
+    if story.campaign is not None:
         return True, "What failed or was cancelled goes back into its queues; what is complete stays."
     return True, "The plan is made again from what is live now."
 
@@ -106,8 +110,8 @@ def _acknowledge_drift(story: Story, given: CommandGiven) -> Verdict:
         return False, unseen
     if not story.drift_digest:
         return False, "The live tables do not differ from the base branch; there is nothing to acknowledge."
-    if story.drift_digest in story.drift_acknowledged:
-        return True, f"The drift shown was acknowledged by {story.drift_acknowledged[story.drift_digest]} already."
+    if not story.drift_is_open:
+        return True, f"The drift shown was acknowledged by {story.drift_acknowledged_by} already."
     story.acknowledge_drift(given.actor)
     return True, f"The drift shown is acknowledged by {given.actor}: it stays, and the plan is made again around it."
 
@@ -163,6 +167,9 @@ async def _cut_over(story: Story, given: CommandGiven) -> Verdict:
 
 async def _abort(story: Story, given: CommandGiven) -> Verdict:
     campaign = story.campaign
+    if campaign is not None and campaign.failed and campaign.over and story.merged:
+        campaign.abandoned = True
+        return True, "What is left of it is given up: it will not run, and live schemas stay behind what was merged."
     if campaign is None or campaign.over:
         return False, "Nothing runs or waits that could be aborted."
     await orders.cancel(campaign, reason=f"aborted by {given.actor}")

@@ -69,13 +69,18 @@ def shows(head_sha: HeadSha, base_ref: str) -> str:
 
 @dataclass(frozen=True)
 class Rerequested:
-    """A person pressed "Re-run" or one of our buttons on a check run; identifier is the button's ("" for Re-run)."""
+    """A person pressed "Re-run" or one of our buttons on a check run; identifier is the button's ("" for Re-run).
+
+    check, generation: which run of ours it was; "" and 0 for "Re-run all checks", which is of all that this head shows.
+    """
 
     ref: PullRequestRef
     head_sha: HeadSha
     actor: Login
     identifier: str = ""
     guid: str = ""
+    check: str = ""
+    generation: int = 0
     kind: Literal["rerequested"] = "rerequested"
 
 
@@ -114,7 +119,7 @@ class Door(StrEnum):
 class CommandGiven:
     """One command line from one door.
 
-    id: unique ("comment/<id>/<line number>", "cli/<uuid>"). line: without the `.skeefree` prefix.
+    id: unique ("comment/<id>/<line number>", "cli/<uuid>"). line: without the `.skeefree` prefix. pressed: the button that said it.
     """
 
     id: str
@@ -123,6 +128,7 @@ class CommandGiven:
     door: Door
     comment_id: int = 0
     at: str = ""
+    pressed: Rerequested | None = None
     kind: Literal["command"] = "command"
 
 

@@ -68,7 +68,7 @@ async def hold(campaign: Campaign, by: str) -> None:
 async def cancel(campaign: Campaign, *, reason: str) -> None:
     """What waits is taken out of its queue; what runs is aborted before its swap, its queue or not. Their own words settle them."""
     for run in list(campaign.runs.values()):
-        if run.state is MigrationState.PROPOSED:
+        if run.state is MigrationState.PROPOSED or campaign.waits_for_a_person(run):
             campaign.runs[run.migration_id] = replace(run, state=MigrationState.CANCELLED, detail=reason)
         elif run.state.under_way:
             target = run.migration.target

@@ -232,6 +232,9 @@ class Publishing:
             case Stage.AWAITING_DBA:
                 await self._ask_databases_team(view)
                 await self.announce(Announcement.DETECTED, key=f"detected/{view.digest}/{view.head_sha}")
+            case Stage.FAILED | Stage.AWAITING_MANUAL if campaign is not None and self.story.merged:
+                key = f"unfinished/{self.story.born}/{campaign.serial}/{campaign.attempt}/{len(campaign.unproven)}"
+                await self.announce(Announcement.FAILED, key=key, text=self.story.unfinished(view.protocol.command_prefix))
             case Stage.FAILED if campaign is not None:
                 which = f"{story.born}.{campaign.serial}/{campaign.attempt}/{len(campaign.unproven)}"
                 await self.announce(Announcement.FAILED, key=f"failed/{campaign.digest}/{which}")

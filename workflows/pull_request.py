@@ -41,6 +41,7 @@ class PullRequest:
             story.born = workflow.info().run_id[:8]
             story.born_at = workflow.now().isoformat()
         self.commands: list[CommandGiven] = []
+        self.reruns: list[Rerequested] = []
         self.planning = Planning(story)
         self.publishing = Publishing(story)
         self.last_look = 0.0
@@ -99,7 +100,7 @@ class PullRequest:
             return
         await self._space_looks()
         self._drain_inbox()
-        people = tuple(given.actor for given in self.commands)
+        people = (*(given.actor for given in self.commands), *(pressed.actor for pressed in self.reruns))
         ask = ReadPullRequest(ref=story.ref, comment_cursor=story.comment_cursor, people=people)
         try:
             snapshot = await workflow.execute_activity(
@@ -119,6 +120,8 @@ class PullRequest:
         voided = story.take(snapshot)
         if voided:
             await self.publishing.announce(Announcement.APPROVALS_VOID, key=f"void/{snapshot.head_sha}/{snapshot.base_ref}", text=voided)
+        reruns, self.reruns = self.reruns, []
+        self.commands += [given for pressed in reruns if (given := story.rerun(pressed)) is not None]
         self.commands += [one for one in snapshot.commands if one.id not in story.handled and not story.was_for_an_earlier_story(one)]
         for number in sorted(set(snapshot.twins) ^ set(twins_before)):
             await self._wake_twin(number)
@@ -196,10 +199,12 @@ class PullRequest:
     @property
     def over(self) -> bool:
         """Nothing is left to happen to this pull request, as far as GitHub has told."""
-        if self.story.inbox or self.commands or self.planning.busy or self.story.trouble:
+        if self.story.inbox or self.commands or self.reruns or self.planning.busy or self.story.trouble:
             return False
         if self.story.open and self.story.snapshot is not None and self.story.snapshot.twins:
             return False  # the other pull request with this head will move, and must not find nobody here
+        if self.story.open and self.story.completed_targets:
+            return False  # what it applied is live and not merged: others wait for it until it tells them how it ended
         return self.story.stage() in {Stage.MERGED, Stage.CLOSED, Stage.NO_CHANGES, Stage.NOT_ENROLLED}
 
     async def tell_the_end(self) -> bool:
@@ -222,7 +227,7 @@ class PullRequest:
         if self._should_renew and not self.planning.busy:
             await self.publishing.stop_narrating()
             await workflow.wait_condition(workflow.all_handlers_finished)
-            self.story.inbox += self.commands
+            self.story.inbox += [*self.commands, *self.reruns]
             workflow.continue_as_new(self.story)
 
     # ── Small mechanics ──
@@ -249,10 +254,10 @@ class PullRequest:
                     self.story.moved(message)
                 case CommandGiven():
                     self.commands.append(message)
-                case Rerequested(identifier=identifier) if identifier:
-                    self.commands.append(CommandGiven(id=f"button/{message.guid}", actor=message.actor, line=identifier, door=Door.BUTTON))
+                case Rerequested(identifier=line, actor=actor, guid=guid) if line:
+                    self.commands.append(CommandGiven(id=f"button/{guid}", actor=actor, line=line, door=Door.BUTTON, pressed=message))
                 case Rerequested():
-                    self.story.look_anew()
+                    self.reruns.append(message)
                 case Woke():
                     pass
 

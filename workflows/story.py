@@ -9,6 +9,7 @@ from workflows.messages import (
     Changes,
     CommandAnswer,
     CommandGiven,
+    Door,
     MigrationMoved,
     MigrationOrder,
     MigrationRun,
@@ -21,6 +22,7 @@ from workflows.messages import (
 from workflows.rules import approvals, checks, stages
 from workflows.rules.approvals import Approvals, Publication
 from workflows.rules.checks import CheckRun, CheckState, RowState
+from workflows.rules.commands import RetryMigration
 from workflows.rules.names import DatabaseRow, HeadSha, Login, MigrationId, PlanDigest, PullRequestRef, Target
 from workflows.rules.plan import DatabasePlan, Drift, Enrolment, PlannedMigration, Strategy, digest_of
 from workflows.rules.stages import MigrationState, Stage
@@ -116,6 +118,14 @@ class Campaign:
             return False
         return any(run.state is MigrationState.MANUAL for run in self.runs_of(self.environment))
 
+    def waits_for_a_person(self, run: MigrationRun) -> bool:
+        """A statement that a person must run, and has not run (as far as the live schema shows)."""
+        return run.state is MigrationState.MANUAL and row_key(run.migration.target.row) not in self.proven
+
+    def is_about(self, snapshot: PullRequestSnapshot | None) -> bool:
+        """What was approved is what the pull request asks for now: these commits, into this branch."""
+        return snapshot is not None and (self.head_sha, self.base_ref) == (snapshot.head_sha, snapshot.base_ref)
+
     @property
     def failed(self) -> bool:
         stopped = {MigrationState.FAILED, MigrationState.CANCELLED}
@@ -191,6 +201,10 @@ class Story:
     def open(self) -> bool:
         return self.snapshot is not None and self.snapshot.state == "open"
 
+    @property
+    def merged(self) -> bool:
+        return self.snapshot is not None and self.snapshot.state == "merged"
+
     def take(self, snapshot: PullRequestSnapshot) -> str:
         """Take a snapshot in. Returns what made given approvals void, "" where nothing did."""
         before, verdict = self.snapshot, self.approvals()
@@ -255,10 +269,30 @@ class Story:
         lines = sorted(f"{one.target} {one.statement}" for plan in self.plans.values() for one in plan.unexplained_drift)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
+    def _open_drift(self, plan: DatabasePlan) -> list[Drift]:
+        """What still stands in the way: neither accepted as it is shown, nor of a database that was migrated and proven since."""
+        campaign = self.campaign
+        if campaign is not None and campaign.is_about(self.snapshot) and row_key(plan.row) in campaign.proven:
+            return []
+        return [one for one in plan.drift if one.by_pull_request or one not in self.drift_kept]
+
+    @property
+    def drift_is_open(self) -> bool:
+        """Live tables differ from the base branch, nobody's change explains it, and no DBA has accepted it."""
+        return any(not one.by_pull_request for plan in self.plans.values() for one in self._open_drift(plan))
+
     @property
     def completed_targets(self) -> tuple[Target, ...]:
         runs = [*self.past_runs, *(self.campaign.runs.values() if self.campaign else ())]
         return tuple(run.migration.target for run in runs if run.state is MigrationState.COMPLETE)
+
+    @property
+    def drift_acknowledged_by(self) -> str:
+        """Who accepted the drift that is shown; "" while some of it is open."""
+        if not self.drift_digest or self.drift_is_open:
+            return ""
+        last = next(reversed(self.drift_acknowledged.values()), "")
+        return self.drift_acknowledged.get(self.drift_digest, last)
 
     def plan_again(self) -> None:
         """Somebody asked for a new plan of the same commits."""
@@ -333,8 +367,8 @@ class Story:
                 has_plan=self.has_plan,
                 refused=self.refused,
                 shared_head=bool(snapshot.twins),
-                unexplained_drift=bool(self.drift_digest) and self.drift_digest not in self.drift_acknowledged,
-                other_pull_request=any(plan.blocking_pull_requests for plan in self.plans.values()),
+                unexplained_drift=self.drift_is_open,
+                other_pull_request=any(one.by_pull_request for plan in self.plans.values() for one in self._open_drift(plan)),
                 unsafe=any(one.unsafe for one in self.migrations()) and digest not in self.unsafe_allowed,
                 pending=bool(self.runnable),
                 manual=len(self.runnable) < len(self.migrations()),
@@ -347,6 +381,7 @@ class Story:
                 proving=campaign is not None and campaign.proving,
                 proof_failed=campaign is not None and bool(campaign.unproven),
                 waiting_for_manual=campaign is not None and campaign.waiting_for_manual,
+                given_up=campaign is not None and campaign.abandoned,
             )
         )
 
@@ -364,7 +399,7 @@ class Story:
         snapshot, campaign = self.snapshot, self.campaign
         plan = self.plans.get(row_key(row))
         shared = bool(snapshot and snapshot.twins)
-        if campaign is not None and campaign.head_sha == self.head_sha:
+        if campaign is not None and campaign.is_about(snapshot):
             state = self._row_state_of_campaign(row, campaign)
         elif campaign is not None and not campaign.over:
             state = CheckState.ACTION_REQUIRED
@@ -375,7 +410,7 @@ class Story:
         elif plan.refusal is not None:
             state = CheckState.FAILURE
         else:
-            state = CheckState.ACTION_REQUIRED if plan.migrations or plan.drift else CheckState.SUCCESS
+            state = CheckState.ACTION_REQUIRED if plan.migrations or self._open_drift(plan) else CheckState.SUCCESS
         return CheckState.ACTION_REQUIRED if shared and state is CheckState.SUCCESS else state
 
     def _row_state_of_campaign(self, row: DatabaseRow, campaign: Campaign) -> CheckState:
@@ -388,14 +423,27 @@ class Story:
             run.state.settled or run.state is MigrationState.MANUAL for run in runs
         ):
             return CheckState.ACTION_REQUIRED
-        if any(run.state is MigrationState.HOLDING for run in runs) and self.held_by:
+        if self._waits_for_a_person(runs, campaign):
             return CheckState.ACTION_REQUIRED
         if not runs:
             plan = self.plans.get(row_key(row))
-            return CheckState.SUCCESS if plan is not None and not plan.migrations and not plan.drift else CheckState.ACTION_REQUIRED
+            clean = plan is not None and not plan.migrations and not self._open_drift(plan)
+            return CheckState.SUCCESS if clean else CheckState.ACTION_REQUIRED
         if campaign.failed and not any(run.state.under_way for run in runs):
             return CheckState.ACTION_REQUIRED
         return CheckState.IN_PROGRESS
+
+    def _waits_for_a_person(self, runs: list[MigrationRun], campaign: Campaign) -> bool:
+        """A swap does: somebody asked to hold it, a DBA must judge what could not be proven, or an approval was withdrawn.
+
+        What has not begun waits with the ones before it.
+        """
+        approved = self.campaign_approvals().both
+        begun = [run for run in runs if run.state is not MigrationState.PROPOSED]
+        if not begun and (campaign.waiting_for_manual or not approved):
+            return True
+        holding = [run for run in begun or campaign.runs.values() if run.state is MigrationState.HOLDING]
+        return any(self.held_by or run.unproven or not approved for run in holding)
 
     def aggregate(self) -> CheckState | None:
         """The roll-up on the current head; None where it is not ours to report."""
@@ -462,7 +510,7 @@ class Story:
             owner_team=enrolment.owner_team if enrolment else "",
             databases_team=enrolment.databases_team if enrolment else "",
             allowed_unsafe_by=self.unsafe_allowed.get(self.digest or "", ""),
-            drift_acknowledged_by=self.drift_acknowledged.get(self.drift_digest, ""),
+            drift_acknowledged_by=self.drift_acknowledged_by,
             autorun_approved_by=self.autorun_approved.get(self.digest or "", ""),
             held_by=self.held_by,
             twins=snapshot.twins,
@@ -487,8 +535,7 @@ class Story:
         runs: dict[str, MigrationRun] = {}
         for one in self.migrations():
             name = self.migration_id(digest, one, attempt=1)
-            state = MigrationState.MANUAL if one.strategy is Strategy.MANUAL else MigrationState.PROPOSED
-            runs[name] = MigrationRun(migration_id=name, migration=one, state=state)
+            runs[name] = _fresh(name, one)
         rows = {one.row.environment for one in self.changes.directories}
         listed = [name for name in enrolment.environments if name in rows]
         self.campaign = Campaign(
@@ -509,13 +556,16 @@ class Story:
     def retire_campaign(self, *, even_failed: bool = False) -> bool:
         """Close the book on a campaign that is over, so that the current commits can be planned. Returns whether none is left.
 
-        A failed one on the same commits stays for retry-migration.
+        A failed one of the same commits and base stays for retry-migration. One that waits for a person's statement is over once the
+        commits or the base are others.
         """
         campaign = self.campaign
         if campaign is None:
             return True
-        stays = campaign.failed and campaign.head_sha == self.head_sha and not even_failed
-        if not campaign.over or stays:
+        outdated = not campaign.is_about(self.snapshot)
+        left_alone = campaign.waiting_for_manual and outdated
+        stays = campaign.failed and not outdated and not even_failed
+        if not left_alone and (stays or not campaign.over):
             return False
         self.past_runs += [run for run in campaign.runs.values() if run.state is MigrationState.COMPLETE]
         self.campaign, self.held_by = None, ""
@@ -527,7 +577,7 @@ class Story:
         if campaign is None or not campaign.abandoned or not self.retire_campaign(even_failed=True):
             return
         self.publication, self.earlier_publications = None, []
-        self.unsafe_allowed, self.autorun_approved, self.drift_acknowledged = {}, {}, {}
+        self.unsafe_allowed, self.autorun_approved, self.drift_acknowledged, self.drift_kept = {}, {}, {}, []
         self.plan_again()
 
     def was_for_an_earlier_story(self, given: CommandGiven) -> bool:
@@ -537,35 +587,65 @@ class Story:
             return False
         return said < began - EARLIER
 
-    def look_anew(self) -> None:
-        """Somebody pressed Re-run: continue with what is over, plan again what is not begun, leave alone what is under way."""
-        if self.campaign is None or self.campaign.over or self.campaign.waiting_for_manual:
-            self.retry()
+    def shows_now(self, pressed: Rerequested) -> bool:
+        """The check that somebody pressed is the one that GitHub shows now: of this head, and no newer run of its name came since."""
+        if self.snapshot is None or pressed.head_sha != self.head_sha:
+            return False
+        shown = self.checks.get(pressed.check)
+        known = shown.run.generation if shown is not None and shown.run.head_sha == self.head_sha else 0
+        return pressed.generation in {0, known or self.snapshot.shown_generations.get(pressed.check, 0)}
+
+    def rerun(self, pressed: Rerequested) -> CommandGiven | None:
+        """What "Re-run" asks for: a plan is made again for anybody; to continue with what was begun is a command like any other.
+
+        What is under way is left alone, and a check that GitHub shows no more only woke us.
+        """
+        campaign = self.campaign
+        if not self.shows_now(pressed):
+            return None
+        if campaign is None:
+            self.plan_again()
+            return None
+        if not campaign.over and not campaign.waiting_for_manual:
+            return None
+        line = RetryMigration().kind
+        return CommandGiven(id=f"button/{pressed.guid}", actor=pressed.actor, line=line, door=Door.BUTTON, pressed=pressed)
 
     def retry(self) -> None:
-        """Continue with what remains; where the data or the commits are no longer what was approved, plan again."""
+        """Continue with what remains; where the data, the commits or the base are no longer what was approved, plan again."""
         campaign = self.campaign
         if campaign is None:
             self.plan_again()
             return
-        if campaign.waiting_for_manual:
-            campaign.proved_at = False
+        if campaign.done:
+            # What was approved was carried out. What is missing now, somebody took back: that is for people to approve again.
+            self.retire_campaign()
+            self.publication = None
+            self.plan_again()
             return
-        stale = campaign.unproven or any(run.changed for run in campaign.runs.values()) or campaign.head_sha != self.head_sha
-        if stale:
+        if self.open and not self._can_go_on(campaign):
             self.retire_campaign(even_failed=True)
             self.plan_again()
             return
+        if not campaign.failed:  # it waits for a person's statement
+            campaign.proved_at = False
+            return
         campaign.attempt += 1
         campaign.enqueued = campaign.proved_at = False
+        campaign.unproven = {}
         runs: dict[str, MigrationRun] = {}
         for name, run in campaign.runs.items():
             if run.state in {MigrationState.FAILED, MigrationState.CANCELLED}:
                 again = self.migration_id(campaign.digest, run.migration, campaign.attempt)
-                runs[again] = MigrationRun(migration_id=again, migration=run.migration)
+                runs[again] = _fresh(again, run.migration)
             else:
                 runs[name] = run
         campaign.runs = runs
+
+    def _can_go_on(self, campaign: Campaign) -> bool:
+        """What is left of it is still what was approved. (Of a merged pull request nothing can be planned anew: what is left goes on.)"""
+        changed = any(run.changed for run in campaign.runs.values())
+        return campaign.is_about(self.snapshot) and not campaign.unproven and not changed
 
     def migration_id(self, digest: PlanDigest, migration: PlannedMigration, attempt: int) -> MigrationId:
         """Names one attempt of one campaign of one story, so that nobody ever takes another's result."""
@@ -634,8 +714,22 @@ class Story:
             lines += [f"- {run.migration.target}: {run.state.value} {run.detail}".rstrip() for run in campaign.runs.values()]
         return "\n".join(lines)
 
+    def unfinished(self, prefix: str) -> str:
+        """What a merge left undone, and what can be typed. prefix: how a command begins."""
+        left = " and ".join(self.campaign.environments[self.campaign.at :]) if self.campaign else ""
+        return (
+            f"This pull request is merged, but its schema change is not live in {left}: what needs it must not be deployed there."
+            f" `{prefix} retry-migration` goes on with what is left, `{prefix} abort` gives it up."
+        )
+
     def remember(self, answer: CommandAnswer) -> None:
         self.answers = [*self.answers, answer][-ANSWERS_KEPT:]
+
+
+def _fresh(name: MigrationId, migration: PlannedMigration) -> MigrationRun:
+    """Not begun: skeebot never runs what a person must."""
+    state = MigrationState.MANUAL if migration.strategy is Strategy.MANUAL else MigrationState.PROPOSED
+    return MigrationRun(migration_id=name, migration=migration, state=state)
 
 
 def row_key(row: DatabaseRow) -> str:

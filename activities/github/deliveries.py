@@ -23,6 +23,8 @@ PULL_REQUEST_ACTIONS: Final = frozenset(
 REVIEW_ACTIONS: Final = frozenset({"submitted", "dismissed", "edited"})
 CHECK_RUN_ACTIONS: Final = frozenset({"rerequested", "requested_action"})
 
+_OUR_RUN = re.compile(r"skeebot/(?P<number>[1-9][0-9]{0,9})/[0-9a-f]+/(?P<generation>[0-9]{1,18})")
+"""`skeebot/<pull request>/<sha>/<generation>`, as checks.CheckRun writes it."""
 _SHA = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 
 Number = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
@@ -86,6 +88,7 @@ class _App(_Lenient):
 
 
 class _CheckRun(_Lenient):
+    name: str | None = ""
     head_sha: str
     external_id: str | None = ""
     app: _App | None = None
@@ -198,15 +201,17 @@ def _read_check_run(body: bytes, guid: str, bot_login: str, _protocol: Protocol)
         return _not_ours("check_run", found.action)
     if not _is_ours(found.check_run.app, bot_login):
         return Ignored(f"check_run.{found.action}: another App's run")
-    number = _number_in(found.check_run.external_id or "")
-    if number is None or not _SHA.match(found.check_run.head_sha):
+    run = _OUR_RUN.fullmatch(found.check_run.external_id or "")
+    if run is None or not _SHA.match(found.check_run.head_sha):
         return Ignored(f"check_run.{found.action}: not a run that names its pull request")
     return Rerequested(
-        ref=_ref(found.repository, number),
+        ref=_ref(found.repository, int(run["number"])),
         head_sha=HeadSha(found.check_run.head_sha),
         actor=Login(found.sender.login),
         identifier=found.requested_action.identifier if found.requested_action is not None else "",
         guid=guid,
+        check=found.check_run.name or "",
+        generation=int(run["generation"]),
     )
 
 
@@ -250,12 +255,6 @@ def _ref(repository: _Repository, number: int) -> PullRequestRef:
 
 def _is_ours(app: _App | None, bot_login: str) -> bool:
     return app is not None and same_login(f"{app.slug}[bot]", bot_login)
-
-
-def _number_in(external_id: str) -> int | None:
-    """`skeebot/<pull request>/<sha>/<generation>`, as checks.CheckRun writes it."""
-    found = re.fullmatch(r"skeebot/([1-9][0-9]{0,9})/[0-9a-f]+/[0-9]+", external_id)
-    return int(found[1]) if found is not None else None
 
 
 def _not_ours(event: str, action: str) -> Ignored:

@@ -63,6 +63,7 @@ from workflows.messages import (
     React,
     ReadPullRequest,
     RequestReview,
+    Rerequested,
     RunByHand,
     RunDirect,
     Say,
@@ -78,7 +79,7 @@ from workflows.registry import Registry
 from workflows.rules.approvals import Members, Review, ReviewState
 from workflows.rules.checks import CheckState
 from workflows.rules.names import DatabaseRow, Fingerprint, HeadSha, Login, PullRequestRef, Target
-from workflows.rules.plan import ChangeKind, DatabasePlan, Directory, Enrolment, PlannedMigration, Strategy
+from workflows.rules.plan import ChangeKind, DatabasePlan, Directory, Drift, Enrolment, PlannedMigration, Refusal, Strategy
 from workflows.story import Story
 from workflows.sweep import Round, Sweep
 from workflows.table_migration import TableMigration
@@ -145,6 +146,13 @@ class Desk:
     enrolment: Enrolment | None = None
     plan: dict[tuple[HeadSha, str], tuple[PlannedMigration, ...]] = field(default_factory=dict)
     """(head, environment) → what the diff would say while nothing was applied."""
+    merge_refusals: list[Refusal] = field(default_factory=list)
+    """What the next questions for the test merge are answered with, one each."""
+    plan_refusals: list[Refusal] = field(default_factory=list)
+    """The same for plans."""
+    drift: tuple[Drift, ...] = ()
+    places: tuple[ChangedDirectory, ...] = ()
+    """Directories that the pull request changes as well."""
     live: set[Target] = field(default_factory=set)
     """Targets whose migration was applied."""
     clock: int = 0
@@ -221,6 +229,22 @@ class Desk:
     def comment(self, login: Login, line: str) -> None:
         number = len(self.commands) + 1
         self.commands.append(CommandGiven(id=f"comment/{number}/1", actor=login, line=line, door=Door.COMMENT, comment_id=number))
+
+    async def press(self, login: Login, line: str = "", *, head: HeadSha | None = None, generation: int | None = None) -> None:
+        """A button of the aggregate check that this head showed last, or "Re-run"."""
+        sha = head or self.head_sha
+        shown = generation or max((number for name, number, _, at in self.checks if (name, at) == ("SchemaBot", sha)), default=0)
+        guid = f"guid-{self.now()}"
+        pressed = Rerequested(self.ref, head_sha=sha, actor=login, identifier=line, guid=guid, check="SchemaBot", generation=shown)
+        await self.story().signal(PullRequest.hear, pressed)
+
+    async def until_looked(self, times: int = 1) -> None:
+        """Wake it, and wait until it has looked and dealt with what it saw."""
+        for _ in range(times):
+            looks = self.looks
+            await self.wake()
+            await self.until(lambda looks=looks: self.looks > looks)  # type: ignore[misc]  # bound in this round
+        await self.story().query(PullRequest.view)
 
     async def wake(self, reason: str = "test") -> None:
         await self.client.start_workflow(
@@ -391,19 +415,24 @@ class Desk:
 
     @activity.defn
     async def find_changes(self, ask: FindChanges) -> Changes:
+        if self.merge_refusals:
+            return Changes(refusal=self.merge_refusals.pop(0))
         directories = tuple(
             ChangedDirectory(row=DatabaseRow(environment=environment, database="orders"), path="orders", tables=("orders",))
             for (head, environment), migrations in sorted(self.plan.items())
             if head == ask.head_sha and migrations
         )
-        return Changes(merge_sha="m" * 40, base_sha=ask.base_sha, directories=directories)
+        return Changes(merge_sha=ask.head_sha, base_sha=ask.base_sha, directories=(*directories, *self.places))
 
     @activity.defn
     async def plan_database(self, ask: PlanDatabase) -> DatabasePlan:
         await self.planning.wait()
-        planned = self.plan.get((ask.head_sha, ask.directory.row.environment), ())
+        if self.plan_refusals:
+            return DatabasePlan(row=ask.directory.row, refusal=self.plan_refusals.pop(0))
+        planned = self.plan.get((HeadSha(ask.changes.merge_sha), ask.directory.row.environment), ())
         left = tuple(one for one in planned if one.target not in self.live)
-        return DatabasePlan(row=ask.directory.row, migrations=left)
+        drift = tuple(one for one in self.drift if one.target.row == ask.directory.row)
+        return DatabasePlan(row=ask.directory.row, migrations=left, drift=drift)
 
     @activity.defn
     async def plan_statement(self, ask: PlanStatement) -> DatabasePlan:

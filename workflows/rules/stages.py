@@ -62,7 +62,9 @@ class Facts:
 
     has_plan: every expected row of the current head has an answer. pending: it holds migrations that skeebot would run.
     manual: it holds migrations that a person must run. campaign: the states of the migrations that were approved and queued (empty
-    when nothing was); proving: their live schema is being diffed again; waiting_for_manual: what is left of it a person must run.
+    when nothing was); proving: their live schema is being diffed again; waiting_for_manual: what is left of it a person must run;
+    given_up: the pull request is merged or closed, and what is left of it will not run. unexplained_drift, other_pull_request: a live table
+    differs from the base branch, and nobody has accepted that; it is another pull request's change, which must be merged first.
     """
 
     state: Literal["open", "closed", "merged"] = "open"
@@ -87,6 +89,7 @@ class Facts:
     proving: bool = False
     proof_failed: bool = False
     waiting_for_manual: bool = False
+    given_up: bool = False
 
 
 def stage_of(facts: Facts) -> Stage:
@@ -122,12 +125,13 @@ def _stage_of_campaign(facts: Facts) -> Stage | None:
         if states_started(facts.campaign):
             return Stage.RUNNING
         return Stage.QUEUED
+    dropped = facts.state == "closed" or facts.given_up  # a merged change that is not everywhere yet is unfinished, not over
     if facts.proof_failed or MigrationState.FAILED in states or MigrationState.CANCELLED in states:
-        return Stage.FAILED if facts.state == "open" else None
+        return None if dropped else Stage.FAILED
     if facts.proving:
         return Stage.PROVING
     if facts.waiting_for_manual:
-        return Stage.AWAITING_MANUAL if facts.state == "open" else None
+        return None if dropped else Stage.AWAITING_MANUAL
     if MigrationState.PROPOSED in states and facts.state != "closed":
         return Stage.QUEUED
     return None
@@ -140,9 +144,9 @@ def states_started(states: Sequence[MigrationState]) -> bool:
 
 def _stage_of_plan(facts: Facts) -> Stage:
     gates: tuple[tuple[bool, Stage], ...] = (
-        (not facts.pending and not facts.manual, Stage.COMPLETE),
         (facts.other_pull_request, Stage.AWAITING_OTHER),
         (facts.unexplained_drift, Stage.AWAITING_DRIFT),
+        (not facts.pending and not facts.manual, Stage.COMPLETE),
         (facts.unsafe, Stage.AWAITING_UNSAFE),
         (not facts.label, Stage.AWAITING_LABEL),
         (not facts.owner, Stage.AWAITING_OWNER),

@@ -42,7 +42,7 @@ def issue_comment(action: str, body: str, *, author: Payload = DAVE, sender: Pay
 
 
 def check_run(action: str, *, slug: str = "skeebot", external_id: str = f"skeebot/1/{SHA}/3", **more: Any) -> Payload:
-    run = {"id": 9, "head_sha": SHA, "external_id": external_id, "app": {"slug": slug}, "pull_requests": []}
+    run = {"id": 9, "name": "SchemaBot", "head_sha": SHA, "external_id": external_id, "app": {"slug": slug}, "pull_requests": []}
     return {"action": action, "check_run": run, "repository": REPOSITORY, "sender": DAVE, **more}
 
 
@@ -90,8 +90,8 @@ def test_somebody_elses_hand_on_our_comment_wakes(action: str) -> None:
     assert isinstance(read("issue_comment", issue_comment(action, "the marker was taken off", author=BOT)), Woke)
 
 
-def test_re_run_names_the_one_pull_request_that_the_run_was_made_for() -> None:
-    wanted = Rerequested(ref=ONE, head_sha=SHA, actor=Login("dave"), guid="guid-1")
+def test_re_run_names_the_one_pull_request_and_the_very_run_that_was_pressed() -> None:
+    wanted = Rerequested(ref=ONE, head_sha=SHA, actor=Login("dave"), guid="guid-1", check="SchemaBot", generation=3)
     assert wanted == read("check_run", check_run("rerequested"))
 
 

@@ -29,6 +29,8 @@ def test_an_approved_plan_is_queued() -> None:
         (Stage.NO_CHANGES, replace(READY, has_changes=False)),
         (Stage.COMPLETE, replace(READY, pending=False)),
         (Stage.AWAITING_OTHER, replace(READY, other_pull_request=True)),
+        (Stage.AWAITING_OTHER, replace(READY, other_pull_request=True, pending=False)),
+        (Stage.AWAITING_DRIFT, replace(READY, unexplained_drift=True, pending=False)),
         (Stage.AWAITING_DRIFT, replace(READY, unexplained_drift=True)),
         (Stage.AWAITING_UNSAFE, replace(READY, unsafe=True)),
         (Stage.AWAITING_LABEL, replace(READY, label=False)),
@@ -45,6 +47,10 @@ def test_an_approved_plan_is_queued() -> None:
         (Stage.FAILED, replace(READY, campaign=(MigrationState.COMPLETE, MigrationState.FAILED))),
         (Stage.PROVING, replace(READY, campaign=(MigrationState.COMPLETE,), proving=True)),
         (Stage.FAILED, replace(READY, campaign=(MigrationState.COMPLETE,), proof_failed=True)),
+        (Stage.FAILED, replace(READY, campaign=(MigrationState.FAILED,), state="merged")),
+        (Stage.MERGED, replace(READY, campaign=(MigrationState.FAILED,), state="merged", given_up=True)),
+        (Stage.CLOSED, replace(READY, campaign=(MigrationState.FAILED,), state="closed")),
+        (Stage.AWAITING_MANUAL, replace(READY, campaign=(MigrationState.MANUAL,), waiting_for_manual=True, state="merged")),
     ],
 )
 def test_one_fact_decides(expected: Stage, facts: Facts) -> None:
@@ -75,7 +81,7 @@ def test_nothing_is_complete_while_something_is_under_way_refused_or_pending(fac
     if stage_of(facts) is not Stage.COMPLETE:
         return
     assert facts.has_plan
-    assert not any((facts.pending, facts.manual, facts.refused, facts.shared_head))
+    assert not any((facts.pending, facts.manual, facts.refused, facts.shared_head, facts.unexplained_drift, facts.other_pull_request))
     assert not any(state.under_way or state is MigrationState.FAILED for state in facts.campaign)
 
 
