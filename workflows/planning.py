@@ -1,6 +1,7 @@
 """The background work of a pull request: planning its databases, and proving them clean after they ran."""
 
 import asyncio
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
@@ -35,13 +36,22 @@ class Planning:
     def take_news(self) -> None:
         self._news = False
 
+    @property
+    def is_due_again(self) -> bool:
+        """What was refused may have passed by now."""
+        return bool(self.story.plan_again_at) and workflow.time() >= self.story.plan_again_at and not self.busy
+
     def start(self) -> None:
+        """Of something new, or once more of what was refused: then what is shown stays until it is known how it went this time."""
+        story, key = self.story, self.story.plan_key()
         if self._task is not None:
             self._task.cancel()
-        self.story.planned_for = self.story.plan_key()
-        self.story.changes = None
-        self.story.plans = {}
-        self._task = asyncio.create_task(self._plan(self.story.planned_for))
+        once_more = story.planned_for == key
+        if not once_more:
+            story.planned_for, story.planned_in_vain = key, 0
+            story.changes, story.plans = None, {}
+        story.plan_again_at = 0.0
+        self._task = asyncio.create_task(self._plan(key, once_more=once_more))
 
     def prove(self) -> None:
         campaign = self.story.campaign
@@ -49,13 +59,17 @@ class Planning:
             campaign.proving = True
             self._task = asyncio.create_task(self._prove(campaign))
 
-    async def _plan(self, key: str) -> None:
+    async def _plan(self, key: str, *, once_more: bool) -> None:
+        story, plans = self.story, dict[str, DatabasePlan]()
         try:
             changes = await self._find_changes()
-            self.story.changes = changes
-            self._news = True
+            if not once_more:
+                story.changes, story.plans = changes, plans
+                self._news = True
             if changes.refusal is None:
-                await asyncio.gather(*(self._plan_one(one, changes) for one in changes.directories))
+                await asyncio.gather(*(self._plan_row(row, places, changes, plans) for row, places in _by_row(changes).items()))
+            story.changes, story.plans = changes, plans
+            story.note_planned(workflow.time())
             # A plan that was approved before (the base moved, the digest did not) is carried out on a fresh look only.
             self.story.inbox.append(Woke(ref=self.story.ref, reason="planned"))
         except asyncio.CancelledError:
@@ -88,14 +102,19 @@ class Planning:
         except ActivityError as trouble:
             if is_cancelled_exception(trouble):
                 raise
-            return Changes(refusal=_could_not("read the pull request's schema files", trouble))
+            return Changes(refusal=_looked_at_again(_could_not("read the pull request's schema files", trouble)))
 
-    async def _plan_one(self, directory: ChangedDirectory, changes: Changes) -> None:
-        plan = await self._plan_database(directory, changes)
-        others = sum(len(repr(one)) for one in self.story.plans.values())
+    async def _plan_row(self, row: DatabaseRow, places: list[ChangedDirectory], changes: Changes, plans: dict[str, DatabasePlan]) -> None:
+        if len(places) > 1:
+            plan = DatabasePlan(row=row, refusal=_one_row_for_several(row, places))
+        else:
+            plan = await self._plan_database(places[0], changes)
+        if plan.refusal is not None and plan.refusal.passing:
+            plan = replace(plan, refusal=_looked_at_again(plan.refusal))
+        others = sum(len(repr(one)) for one in plans.values())
         if others + len(repr(plan)) > PLANS_TOGETHER:
-            plan = DatabasePlan(row=directory.row, refusal=_too_much(directory.row))
-        self.story.plans[row_key(directory.row)] = plan
+            plan = DatabasePlan(row=row, refusal=_too_much(row))
+        plans[row_key(row)] = plan
         self._news = True
 
     async def _plan_database(self, directory: ChangedDirectory, changes: Changes) -> DatabasePlan:
@@ -153,11 +172,35 @@ class Planning:
             self.story.plans[key] = plan
 
 
+def _by_row(changes: Changes) -> dict[DatabaseRow, list[ChangedDirectory]]:
+    rows: dict[DatabaseRow, list[ChangedDirectory]] = {}
+    for one in changes.directories:
+        rows.setdefault(one.row, []).append(one)
+    return rows
+
+
 def _could_not(what: str, trouble: ActivityError) -> Refusal:
     return Refusal(
         code="trouble",
         what=f"skeebot could not {what}: {trouble.cause or trouble}",
         next="When the cause is mended, comment `.skeefree retry-migration`.",
+        passing=True,
+    )
+
+
+def _looked_at_again(refusal: Refusal) -> Refusal:
+    """In words what `passing` means where a pull request is planned. A proof and a statement by hand are not repeated by themselves."""
+    return replace(refusal, next=f"{refusal.next} It is also looked at again by itself.")
+
+
+def _one_row_for_several(row: DatabaseRow, places: list[ChangedDirectory]) -> Refusal:
+    """One plan, one approval and one check stand for one directory: with two, the second would pass for both."""
+    paths = " and ".join(f"`{one.path}`" for one in places)
+    return Refusal(
+        code="shared-row",
+        what=f"{paths} are both mapped to {row_key(row)}.",
+        next=f"An operator gives one of them another --database: `starter.py repo-unmap owner/name PATH --environment {row.environment}`,"
+        " then `starter.py repo-map …`.",
     )
 
 

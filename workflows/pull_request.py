@@ -147,7 +147,7 @@ class PullRequest:
         story = self.story
         if story.trouble or not story.open:
             return
-        if story.planned_for == story.plan_key():
+        if story.planned_for == story.plan_key() and not self.planning.is_due_again:
             return
         if story.campaign is not None and not story.retire_campaign():
             return
@@ -216,10 +216,9 @@ class PullRequest:
 
     async def news(self) -> None:
         """Sleep until something was heard, planned or proven, or the next look is due by itself."""
-        due = self.story.timing.look_again_after_trouble if self.story.trouble else self.story.timing.look_again
         try:
             await workflow.wait_condition(
-                lambda: bool(self.story.inbox or self.commands) or self.planning.has_news or self._should_renew, timeout=due
+                lambda: bool(self.story.inbox or self.commands) or self.planning.has_news or self._should_renew, timeout=self._patience
             )
         except TimeoutError:
             self.last_look = 0.0
@@ -235,6 +234,16 @@ class PullRequest:
     @property
     def _should_renew(self) -> bool:
         return workflow.info().is_continue_as_new_suggested() and not self.planning.busy
+
+    @property
+    def _patience(self) -> float:
+        """Seconds until the next look by itself."""
+        story = self.story
+        if story.trouble:
+            return story.timing.look_again_after_trouble
+        if story.plan_again_at and story.open and story.campaign is None:
+            return min(story.timing.look_again, max(story.plan_again_at - workflow.time(), 0.0))
+        return story.timing.look_again
 
     @property
     def _look_is_due(self) -> bool:

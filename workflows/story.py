@@ -24,7 +24,7 @@ from workflows.rules.approvals import Approvals, Publication
 from workflows.rules.checks import CheckRun, CheckState, RowState
 from workflows.rules.commands import RetryMigration
 from workflows.rules.names import DatabaseRow, HeadSha, Login, MigrationId, PlanDigest, PullRequestRef, Target
-from workflows.rules.plan import DatabasePlan, Drift, Enrolment, PlannedMigration, Strategy, digest_of
+from workflows.rules.plan import DatabasePlan, Drift, Enrolment, PlannedMigration, Refusal, Strategy, digest_of
 from workflows.rules.stages import MigrationState, Stage
 from workflows.timing import Timing
 
@@ -156,6 +156,8 @@ class Story:
     changes: Changes | None = None
     plans: dict[str, DatabasePlan] = field(default_factory=dict)
     fork_allowed_for: str = ""
+    planned_in_vain: int = 0
+    plan_again_at: float = 0.0
     # approvals
     publication: Publication | None = None
     earlier_publications: list[Publication] = field(default_factory=list)
@@ -298,6 +300,21 @@ class Story:
         """Somebody asked for a new plan of the same commits."""
         self.plan_generation += 1
 
+    @property
+    def refusals(self) -> list[Refusal]:
+        """Why there is no plan of the whole change."""
+        everywhere = self.changes.refusal if self.changes is not None else None
+        return [one for one in (everywhere, *(plan.refusal for plan in self.plans.values())) if one is not None]
+
+    def note_planned(self, now: float) -> None:
+        """Where a refusal may pass by itself it is planned again then, each time after twice as long. now: seconds since the epoch."""
+        if any(one.passing for one in self.refusals):
+            wait = self.timing.plan_again_after * 2.0 ** min(self.planned_in_vain, 30)
+            self.plan_again_at = now + min(wait, self.timing.plan_again_at_most)
+            self.planned_in_vain += 1
+        else:
+            self.plan_again_at, self.planned_in_vain = 0.0, 0
+
     def acknowledge_drift(self, by: Login) -> None:
         """What is shown now is accepted and stays: the plan is made again around it."""
         self.drift_acknowledged[self.drift_digest] = by
@@ -387,9 +404,7 @@ class Story:
 
     @property
     def refused(self) -> bool:
-        if self.changes is not None and self.changes.refusal is not None:
-            return True
-        return any(plan.refusal is not None for plan in self.plans.values())
+        return bool(self.refusals)
 
     def row_states(self) -> dict[DatabaseRow, RowState]:
         """What each expected row's check says of the current head."""

@@ -277,7 +277,7 @@ async def _answered(row: DatabaseRow, planning: Awaitable[DatabasePlan]) -> Data
     except TryAgain as wrong:
         if activity.in_activity() and activity.info().attempt < PATIENCE:
             raise
-        return DatabasePlan(row=row, refusal=Refusal(code="unreachable", what=wrong.message, next=_THEN_AGAIN))
+        return DatabasePlan(row=row, refusal=Refusal(code="unreachable", what=wrong.message, next=_THEN_AGAIN, passing=True))
     size = len(json.dumps(asdict(plan)).encode())
     return plan if size <= PLAN_LIMIT else DatabasePlan(row=row, refusal=_too_large(size))
 

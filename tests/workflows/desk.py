@@ -92,6 +92,8 @@ QUICK = Timing(
     narrate_every=0.2,
     release_back_off=0.05,
     retry_preflight=0.05,
+    plan_again_after=0.2,
+    plan_again_at_most=0.4,
 )
 
 AUTHOR, OWNER, DBA, STRANGER = Login("ada"), Login("olga"), Login("dirk"), Login("mallory")

@@ -1,14 +1,14 @@
-"""What leads on from where nothing moves: Re-run and buttons, retry-migration, abort, a push."""
+"""What leads on from where nothing moves: Re-run and buttons, retry-migration, abort, a push; and what heals by itself."""
 
 from dataclasses import replace
 
 from tests.workflows.desk import AUTHOR, DBA, FIRST, OWNER, SECOND, STRANGER, Desk, migration
 from workflows.cluster_queue import ClusterQueue
-from workflows.messages import Announcement, Comparison, GhostEvent, PreflightVerdict, Rerequested
+from workflows.messages import Announcement, ChangedDirectory, Comparison, GhostEvent, PreflightVerdict, Rerequested
 from workflows.pull_request import PullRequest
 from workflows.rules.approvals import ReviewState
 from workflows.rules.checks import CheckState
-from workflows.rules.names import Labels
+from workflows.rules.names import DatabaseRow, Labels
 from workflows.rules.plan import ChangeKind, Drift, PlannedMigration, Refusal, Strategy
 
 LABELS = Labels()
@@ -272,7 +272,61 @@ async def test_a_merge_of_what_had_failed_is_told(desk: Desk) -> None:
     assert "merged: 1 of 1" in await desk.story().result()
 
 
+# ── What heals by itself ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_refusal_that_passes_is_planned_again_without_a_word(desk: Desk) -> None:
+    desk.merge_refusals = [Refusal(code="stale-merge", what="The test merge is old.", next="Wait.", passing=True)] * 3
+    await desk.wake()
+    await desk.until_stage("awaiting-label")
+    assert [] == desk.commands
+
+
+async def test_a_database_that_could_not_be_reached_is_planned_again_without_a_word(desk: Desk) -> None:
+    desk.plan_refusals = [Refusal(code="unreachable", what="No answer.", next="Look.", passing=True)] * 3
+    await desk.wake()
+    await desk.until_stage("refused")
+    assert "Look. It is also looked at again by itself." in str(desk.comments[-1].view.plans)
+    await desk.until_stage("awaiting-label")
+
+
+async def test_a_check_that_is_looked_at_again_by_itself_says_nothing_until_there_is_news(desk: Desk) -> None:
+    desk.plan = {(FIRST, "staging"): (migration(),)}
+    desk.plan_refusals = [Refusal(code="unreachable", what="No answer.", next="Look.", passing=True)] * 4
+    await desk.wake()
+    await desk.until_stage("awaiting-label")
+    await desk.until(lambda: desk.current() is CheckState.ACTION_REQUIRED)
+    assert [CheckState.IN_PROGRESS, CheckState.FAILURE, CheckState.ACTION_REQUIRED] == steps(desk)
+
+
+async def test_a_refusal_that_a_person_must_answer_is_left_alone(desk: Desk) -> None:
+    desk.merge_refusals = [Refusal(code="hostile", what="A symlink.", next="Remove it.")]
+    await desk.wake()
+    await desk.until_stage("refused")
+    looks = desk.looks
+    await desk.until_looked(3)
+    assert "refused" == desk.comments[-1].view.stage
+    assert looks + 4 >= desk.looks
+
+
+def steps(desk: Desk) -> list[CheckState]:
+    """What the aggregate said, each once in a row."""
+    states = [state for name, _, state, _ in desk.checks if name == "SchemaBot"]
+    return [state for at, state in enumerate(states) if at == 0 or states[at - 1] is not state]
+
+
 # ── What must not happen ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_two_directories_of_one_row_are_refused_not_planned_over_each_other(desk: Desk) -> None:
+    row = DatabaseRow(environment="staging", database="orders")
+    desk.places = (ChangedDirectory(row=row, path="archive", tables=("old",)),)
+    await desk.wake()
+    await desk.until_stage("refused")
+    await desk.until(lambda: desk.current() is CheckState.FAILURE)
+    refusal = next(plan.refusal for plan in desk.comments[-1].view.plans if plan.row == row)
+    assert refusal is not None
+    assert "`orders` and `archive` are both mapped to staging/mysql/orders." == refusal.what
 
 
 async def test_a_check_asks_for_somebody_while_a_swap_waits_for_a_person(desk: Desk) -> None:
