@@ -61,7 +61,7 @@ def match_columns(original: Sequence[Column], ghost: Sequence[Column], renamed: 
         found = there.pop(new_names.get(column.name.lower(), column.name.lower()), None)
         if found is None:
             left_out.append(f"{column.name} (dropped)")
-        elif column.generated or found.generated:
+        elif found.generated:
             _place_generated(Pair(column, found), same, left_out)
         else:
             {"same": same, "converted": converted, "unproven": unproven}[_kind(column, found)].append(Pair(column, found))
@@ -70,7 +70,10 @@ def match_columns(original: Sequence[Column], ghost: Sequence[Column], renamed: 
 
 
 def _place_generated(pair: Pair, same: list[Pair], left_out: list[str]) -> None:
-    """What is computed in the same way from the same values is the same; anything else follows from columns compared by themselves."""
+    """What the ghost computes in the same way from the same values is the same; anything else follows from columns compared by themselves.
+
+    A column that is computed no longer is none of these: its values are stored now and must have been copied.
+    """
     one, other = pair.original, pair.ghost
     if bool(one.generated) == bool(other.generated) and (one.expression, one.type, one.charset) == (
         other.expression,

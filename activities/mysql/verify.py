@@ -232,13 +232,17 @@ class _Walk:
         return sides_of(original, ghost, key.pairs, columns.same)
 
     async def _scratch_pass(self, columns: Columns, key: SharedKey) -> _Pass:
-        """A temporary table with the ghost's columns: nobody else sees it, and no replica hears of it."""
+        """A temporary table with the ghost's columns: nobody else sees it, and no replica hears of it.
+
+        With its key from the first: under sql_require_primary_key not even a temporary table may be without.
+        """
         original, ghost = self._sides(columns, key)
         new = tuple(pair.ghost for pair in columns.converted)
         names = ", ".join(quoted(column.name) for column in (*ghost.key, *new))
         scratch = table_name(self._ask.order.migration.target.schema, _SCRATCH)
-        await self._connection.run(f"CREATE TEMPORARY TABLE {scratch} AS SELECT {names} FROM {ghost.table} LIMIT 0")  # noqa: S608
-        await self._connection.run(f"ALTER TABLE {scratch} ADD PRIMARY KEY ({ghost.key_list})")
+        await self._connection.run(
+            f"CREATE TEMPORARY TABLE {scratch} (PRIMARY KEY ({ghost.key_list})) AS SELECT {names} FROM {ghost.table} LIMIT 0"  # noqa: S608
+        )
         stored = [Pair(pair.ghost, pair.ghost) for pair in columns.converted]
         keys = [Pair(pair.ghost, pair.ghost) for pair in key.pairs]
         return _Pass(

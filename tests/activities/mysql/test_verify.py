@@ -389,6 +389,38 @@ async def test_a_column_computed_in_another_way_is_left_out(fresh_schema: Schema
     assert ("other (computed)", "plain (computed)") == columns.left_out
 
 
+async def test_a_column_that_is_computed_no_longer_must_have_been_copied(fresh_schema: Schema, verifications: Verifications) -> None:
+    """gh-ost leaves it out, and the values were there: no "computed" may excuse that."""
+    fresh_schema.run("CREATE TABLE orders (id int PRIMARY KEY, net int, gross int AS (net * 2) STORED, tax decimal(9,1) AS (net) STORED)")
+    fresh_schema.run("INSERT INTO orders (id, net) VALUES (1, 10), (2, 20)")
+    fresh_schema.run("CREATE TABLE _orders_gho (id int PRIMARY KEY, net int, gross int, tax decimal(9,2))")
+    fresh_schema.run("INSERT INTO _orders_gho SELECT * FROM orders")
+
+    equal = await verdict(verifications, asking(fresh_schema))
+    fresh_schema.run("UPDATE _orders_gho SET gross = NULL WHERE id = 1")
+    fresh_schema.run("UPDATE _orders_gho SET tax = NULL WHERE id = 2")
+    different = await verdict(verifications, asking(fresh_schema))
+
+    assert (Comparison.EQUAL, "Every row is equal.") == (equal.outcome, equal.detail)
+    assert Comparison.DIFFERENT is different.outcome
+    assert "id=1 differs in gross" in different.detail
+    assert "id=2 differs in tax" in different.detail
+
+
+async def test_a_converted_column_is_compared_where_every_table_must_have_a_key(fresh_schema: Schema, verifications: Verifications) -> None:
+    fresh_schema.run("CREATE TABLE orders (id int PRIMARY KEY, total int)")
+    fresh_schema.run("INSERT INTO orders VALUES (1, 10), (2, 20)")
+    fresh_schema.run("CREATE TABLE _orders_gho (id int PRIMARY KEY, total varchar(20))")
+    fill(fresh_schema)
+    fresh_schema.server.run("SET GLOBAL sql_require_primary_key = ON")
+    try:
+        found = await verdict(verifications, asking(fresh_schema))
+    finally:
+        fresh_schema.server.run("SET GLOBAL sql_require_primary_key = DEFAULT")
+
+    assert (Comparison.EQUAL, "Every row is equal.") == (found.outcome, found.detail)
+
+
 # ── While it changes ──
 
 
