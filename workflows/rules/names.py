@@ -133,9 +133,9 @@ def short(text: str, limit: int) -> str:
 def quarantine_name(table: str, at: str) -> str:
     """`_<yyyymmddhhmmss>_<table>_DRP`, cut and hashed to fit MySQL's 64 characters (SAFETY §S7).
 
-    at: 14 digits, UTC.
+    So do the names that MySQL makes from it: an unnamed CHECK follows the rename as `<table>_chk_<n>`. at: 14 digits, UTC.
     """
-    room = MYSQL_NAME_LIMIT - len(f"_{at}__DRP")
+    room = MYSQL_NAME_LIMIT - len(f"_{at}__DRP") - len("_chk_999")
     return f"_{at}_{short(table, room)}_DRP"
 
 

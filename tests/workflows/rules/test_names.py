@@ -32,6 +32,11 @@ def test_a_quarantined_table_fits_mysqls_limit(table: str) -> None:
     assert name.endswith("_DRP")
 
 
+def test_the_generated_names_of_a_quarantined_tables_checks_fit_too() -> None:
+    assert MYSQL_NAME_LIMIT == len(f"{quarantine_name('t' * 64, AT)}_chk_999")
+    assert f"_{AT}_{'t' * 36}_DRP" == quarantine_name("t" * 36, AT)
+
+
 @given(st.text(max_size=14), st.text(max_size=14))
 def test_two_long_tables_are_quarantined_under_two_names(one: str, other: str) -> None:
     names = {quarantine_name("t" * 50 + end, AT) for end in (one, other)}
