@@ -658,13 +658,19 @@ async def _dependents(connection: Connection, facts: TableFacts) -> tuple[str, .
         " WHERE LOCATE(%s, event_definition) > 0 ORDER BY 2, 3",
         (table,),
     )
+    triggers = await connection.rows(
+        "SELECT 'trigger', trigger_schema, trigger_name, action_statement FROM information_schema.triggers"
+        " WHERE NOT (event_object_schema = %s AND event_object_table = %s) AND trigger_schema <> 'sys'"
+        " AND LOCATE(%s, action_statement) > 0 ORDER BY 2, 3",
+        (schema, table, table),
+    )
     mentions = re.compile(rf"(?<![\w$]){re.escape(table)}(?![\w$])", re.IGNORECASE)
     return (
         *(f"trigger {schema}.{one.name}" for one in facts.triggers),
         *(f"foreign key {one}" for one in facts.outbound),
         *(f"foreign key {one}" for one in facts.inbound if one not in facts.outbound),
         *(f"view {where}.{name}" for where, name in views),
-        *(f"{kind} {where}.{name}" for kind, where, name, text in (*routines, *events) if mentions.search(_text(text or ""))),
+        *(f"{kind} {where}.{name}" for kind, where, name, text in (*triggers, *routines, *events) if mentions.search(_text(text or ""))),
     )
 
 

@@ -181,6 +181,19 @@ async def test_a_table_is_read_with_what_hangs_on_it(fresh_schema: Schema, lone_
     ] == list(table.dependents)
 
 
+async def test_triggers_of_other_tables_that_use_a_table_are_its_dependents(fresh_schema: Schema, lone_settings: MySQLSettings) -> None:
+    fresh_schema.run("CREATE TABLE log (id int PRIMARY KEY)")
+    fresh_schema.run("CREATE TABLE src (id int PRIMARY KEY)")
+    fresh_schema.run("CREATE TRIGGER keeps AFTER INSERT ON src FOR EACH ROW INSERT INTO log VALUES (NEW.id)")
+    fresh_schema.run("CREATE TRIGGER other AFTER DELETE ON src FOR EACH ROW SET @logs = 1")
+    fresh_schema.run("CREATE TRIGGER own BEFORE INSERT ON log FOR EACH ROW SET @log = NEW.id")
+    async with await reading(fresh_schema.server, lone_settings) as connection:
+        table = await read_table(connection, fresh_schema.name, "log")
+
+    assert table is not None
+    assert (f"trigger {fresh_schema.name}.own", f"trigger {fresh_schema.name}.keeps") == table.dependents
+
+
 async def test_a_generated_invisible_key_is_shown(fresh_schema: Schema, lone_settings: MySQLSettings, mysql_server: MySQLServer) -> None:
     with mysql_server.admin(database=fresh_schema.name) as connection, connection.cursor() as cursor:
         cursor.execute("SET sql_generate_invisible_primary_key = 1")
