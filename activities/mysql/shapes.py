@@ -10,6 +10,11 @@ from activities.mysql.connect import Connection
 from activities.mysql.introspect import elements
 
 
+def folded(name: str) -> str:
+    """Names of columns and indexes are one to MySQL where these are equal. Not casefold(): `straße` and `strasse` are two columns."""
+    return name.lower()
+
+
 @dataclass(frozen=True)
 class Column:
     """type: as in SHOW CREATE ("decimal(10,2) unsigned"). characters, octets: of strings. precision, scale: of numbers (bits for bit).
@@ -125,10 +130,10 @@ class Shape:
     partitions: tuple[Partition, ...] = ()
 
     def column(self, name: str) -> Column | None:
-        return next((one for one in self.columns if one.name.casefold() == name.casefold()), None)
+        return next((one for one in self.columns if folded(one.name) == folded(name)), None)
 
     def index(self, name: str) -> Index | None:
-        return next((one for one in self.indexes if one.name.casefold() == name.casefold()), None)
+        return next((one for one in self.indexes if folded(one.name) == folded(name)), None)
 
 
 _COLUMNS: Final = (

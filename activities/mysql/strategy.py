@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
-from activities.ghost.command import read_alter
+from activities.ghost.command import read_alter, unreadable_under
+from activities.mysql.carriage import miscarried, must_be_given
 from activities.mysql.introspect import LiveTable
-from activities.mysql.shapes import Index, Shape
+from activities.mysql.shapes import Index, Shape, folded
 from activities.skeema.change import Step
+from workflows.rules.names import MYSQL_NAME_LIMIT
 from workflows.rules.plan import ChangeKind, Refusal, Strategy
 
 _SECONDS_AT_LEAST: Final = 1.2
@@ -86,14 +88,51 @@ def why_not_gh_ost(statement: str, live: LiveTable, before: Shape, after: Shape,
             "gh-ost needs a primary key, or a unique key without NULL, whose columns are in a unique key before and after;"
             f" this table has none. {by_hand}; or add such a key first."
         )
+    if why := _why_not_its_columns(before, after, by_hand) or _why_not_its_checks(before, after, by_hand):
+        return why
     read = read_alter(statement, schema=live.schema, table=live.table)
-    return f"{read.what} {read.next} {by_hand}." if isinstance(read, Refusal) else ""
+    if isinstance(read, Refusal):
+        return f"{read.what} {read.next} {by_hand}."
+    if (refusal := unreadable_under(read.clause, live.facts.server.sql_mode)) is not None:
+        return f"{refusal.what} {refusal.next} Or: {by_hand}."
+    return ""
+
+
+def _why_not_its_columns(before: Shape, after: Shape, by_hand: str) -> str:
+    pairs = [(old, new) for new in after.columns if (old := before.column(new.name)) is not None]
+    if respelled := [f"`{old.name}` → `{new.name}`" for old, new in pairs if old.name != new.name]:
+        return (
+            f"Only the case of a column's name changes ({', '.join(respelled)}); MySQL does that at once, without touching rows, and gh-ost"
+            f" would copy the table for it. {by_hand} (ALGORITHM=INSTANT makes sure); what else is to change comes in a pull request of its"
+            " own, before or after."
+        )
+    for old, new in pairs:
+        if lost := miscarried(old, new):
+            return f"gh-ost would not carry the values of the column `{new.name}` over: {lost}. {by_hand}."
+    if empty := [f"`{column.name}`" for column in after.columns if before.column(column.name) is None and must_be_given(column)]:
+        return (
+            f"gh-ost cannot fill {', '.join(empty)} in the rows that live: NOT NULL without a DEFAULT. Give it a DEFAULT (a later pull"
+            f" request may take that away again), or let it be NULL, fill it, and make it NOT NULL later. Or: {by_hand}, and MySQL puts"
+            " 0, '' or the like into the rows that live."
+        )
+    return ""
+
+
+def _why_not_its_checks(before: Shape, after: Shape, by_hand: str) -> str:
+    """CREATE TABLE … LIKE gives every CHECK a generated name, and that follows the table through the swap."""
+    longest = f"{after.table}_chk_{len(before.checks)}"
+    if not before.checks or len(longest) <= MYSQL_NAME_LIMIT:
+        return ""
+    return (
+        f"The name of the table is too long for gh-ost: the copy's CHECK constraints would be called {longest} and the like at the swap,"
+        f" and MySQL allows {MYSQL_NAME_LIMIT} characters. {by_hand}."
+    )
 
 
 def _shared_key(before: Shape, after: Shape) -> bool:
     old = [index for index in before.indexes if _walkable(index, before)]
-    new = [set(map(str.casefold, index.columns)) for index in after.indexes if index.unique and index.plain]
-    return any(set(map(str.casefold, index.columns)) <= columns for index in old for columns in new)
+    new = [set(map(folded, index.columns)) for index in after.indexes if index.unique and index.plain]
+    return any(set(map(folded, index.columns)) <= columns for index in old for columns in new)
 
 
 def _walkable(index: Index, shape: Shape) -> bool:

@@ -290,6 +290,49 @@ async def test_a_dropped_check_is_for_a_person_because_gh_osts_copy_has_another_
     assert Strategy.GH_OST is only(await planner.plan({"orders": checked}, {"orders": checked.replace("(40)", "(60)")})).strategy
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "because"),
+    [
+        ("`b` int, `c` int AS (`b` * 2) STORED", "`b` int, `c` int", "`c` over: it does not copy computed columns"),
+        ("`c` set('a','b')", "`c` set('b','a')", "`c` over: it writes the values of SET by their numbers"),
+        ("`c` decimal(5,2)", "`c` varchar(20)", "`c` over: it writes the numbers without"),
+        ("`c` varchar(9) CHARACTER SET ucs2", "`c` varchar(9)", "`c` over: it cannot read ucs2"),
+        ("`c` int", "`c` int, `qty` int NOT NULL", "cannot fill `qty` in the rows that live: NOT NULL without a DEFAULT"),
+    ],
+)
+async def test_columns_that_gh_ost_would_not_carry_over_are_for_a_person(planner: Planner, before: str, after: str, because: str) -> None:
+    live, file = (ORDERS.replace("`note` varchar(40)", columns) for columns in (before, after))
+    planner.run(live)
+    one = only(await planner.plan({"orders": live}, {"orders": file}))
+    assert Strategy.MANUAL is one.strategy
+    assert because in one.why
+    assert "A DBA runs it by hand at a quiet time, then comments `.skeefree mark-complete`" in one.why
+
+
+async def test_a_new_column_that_every_row_can_get_goes_through_gh_ost(planner: Planner) -> None:
+    planner.run(ORDERS)
+    columns = "`a` int NOT NULL DEFAULT 7, `b` json NOT NULL DEFAULT (json_array()), `c` int AS (`a`) STORED NOT NULL, PRIMARY"
+    assert Strategy.GH_OST is only(await planner.plan({"orders": ORDERS}, {"orders": ORDERS.replace("PRIMARY", columns)})).strategy
+
+
+async def test_a_table_whose_name_is_too_long_for_its_copys_checks_is_for_a_person(planner: Planner) -> None:
+    name = "t" * 59
+    live = f"CREATE TABLE `{name}` (`id` int NOT NULL, PRIMARY KEY (`id`), CONSTRAINT `c` CHECK (`id` > 0))"
+    planner.run(live)
+    one = only(await planner.plan({name: live}, {name: live.replace("PRIMARY", "`a` int, PRIMARY")}))
+    assert Strategy.MANUAL is one.strategy
+    assert f"{name}_chk_1" in one.why
+    assert "mark-complete" in one.why
+
+
+async def test_a_primary_key_is_replaced_through_gh_ost(planner: Planner) -> None:
+    planner.run(LINES)
+    file = LINES.replace("`order_id` int", "`order_id` int NOT NULL").replace("PRIMARY KEY (`id`)", "PRIMARY KEY (`id`,`order_id`)")
+    one = only(await planner.plan({"lines": LINES}, {"lines": file}))
+    assert "DROP PRIMARY KEY, ADD PRIMARY KEY" in one.statement
+    assert Strategy.GH_OST is one.strategy, one.why
+
+
 async def test_partition_maintenance_is_for_a_person(planner: Planner) -> None:
     parted = "CREATE TABLE `p` (`id` int NOT NULL, PRIMARY KEY (`id`)) PARTITION BY RANGE (`id`) (PARTITION p0 VALUES LESS THAN (10){})"
     before, after = parted.format(""), parted.format(", PARTITION p1 VALUES LESS THAN (20)")
@@ -420,6 +463,7 @@ async def test_files_are_read_and_proven_under_the_clusters_own_sql_mode(planner
     finally:
         staging.run("SET GLOBAL sql_mode = DEFAULT")
     assert "ALTER TABLE `orders` ADD COLUMN `x` int DEFAULT NULL" == one.statement
+    assert (Strategy.MANUAL, True) == (one.strategy, "Take ANSI_QUOTES out of" in one.why)
     stop = refusal(await planner.plan({"orders": zero}, {"orders": zero.replace("PRIMARY", "`x` int, PRIMARY")}))
     assert "1067" in stop.what
 
