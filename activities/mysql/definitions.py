@@ -79,6 +79,13 @@ def added_anew(statement: str, create: str, columns: Sequence[str]) -> str:
     return statement
 
 
+def respelled(one: str, other: str) -> list[tuple[str, str]]:
+    """Columns whose names differ in case only, quoted, as either table has them: to MySQL one column, to skeema two."""
+    there = {name.lower(): name for part in elements(other)[0] if (name := _name_of(part))}
+    names = [name for part in elements(one)[0] if (name := _name_of(part))]
+    return [(name, there[name.lower()]) for name in names if there.get(name.lower(), name) != name]
+
+
 def alike(one: str | None, other: str | None) -> bool:
     """Whether two tables differ in nothing but cosmetics; None: there is no table."""
     if one is None or other is None:

@@ -6,7 +6,7 @@ of the live table with a bound on time; no answer in time counts as "possible".
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pymysql.err
@@ -14,7 +14,7 @@ import pymysql.err
 from activities.mysql.connect import Connection, quoted, table_name
 from activities.mysql.narrowing import loss
 from activities.mysql.predicates import is_connection_lost
-from activities.mysql.shapes import Check, Column, ForeignKey, Index, Part, Shape
+from activities.mysql.shapes import Check, Column, ForeignKey, Index, Part, Shape, folded
 from workflows.rules.plan import Risk
 
 QUESTION_MILLISECONDS: Final = 2_000
@@ -144,6 +144,8 @@ def _renames(before: Shape, after: Shape) -> Iterator[Risk]:
 def _changed_columns(before: Shape, after: Shape) -> Iterator[Risk]:
     for old, new in _both(before, after):
         name = f"The column `{old.name}`"
+        if old.name != new.name:
+            yield Risk("respelled", f"{name} is spelled `{new.name}`: statements find it under either name, results show the new one.")
         if lost := loss(old, new):
             yield Risk("narrowing", f"{name} goes from `{_typed(old)}` to `{_typed(new)}`: {lost}.", unsafe=True)
         elif old.collation != new.collation and old.collation and new.collation:
@@ -183,7 +185,7 @@ def _dropped_indexes(before: Shape, after: Shape) -> Iterator[Risk]:
     for old in before.indexes:
         what = "The primary key" if old.name == "PRIMARY" else f"The index `{old.name}`"
         new = after.index(old.name)
-        if any((one.parts, one.unique, one.kind) == (old.parts, old.unique, old.kind) for one in after.indexes):
+        if any((_parts(one), one.unique, one.kind) == (_parts(old), old.unique, old.kind) for one in after.indexes):
             if new is not None and old.visible and not new.visible:
                 yield Risk("invisible", f"{what} becomes invisible: queries no longer use it.")
             continue
@@ -191,16 +193,21 @@ def _dropped_indexes(before: Shape, after: Shape) -> Iterator[Risk]:
             yield Risk("drop-index", f"{what} goes, and with it the guarantee that {_columns(old)} is unique.", unsafe=True)
         elif new is None:
             yield Risk("drop-index", f"{what} on {_columns(old)} is dropped: queries that use it slow down.", unsafe=True)
-        elif old.parts != new.parts[: len(old.parts)]:
+        elif _parts(old) != _parts(new)[: len(old.parts)]:
             yield Risk("drop-index", f"{what} no longer begins with {_columns(old)}: queries that use it slow down.", unsafe=True)
 
 
 def _still_unique(old: Index, after: Shape) -> bool:
-    return any(one.unique and one.plain and set(one.columns) <= set(old.columns) for one in after.indexes)
+    columns = set(map(folded, old.columns))
+    return any(one.unique and one.plain and set(map(folded, one.columns)) <= columns for one in after.indexes)
+
+
+def _parts(index: Index) -> tuple[Part, ...]:
+    return tuple(replace(part, column=folded(part.column)) for part in index.parts)
 
 
 def _unique_questions(before: Shape, after: Shape) -> Iterator[Question]:
-    changed = {old.name.casefold() for old, new in _both(before, after) if (old.type, old.collation) != (new.type, new.collation)}
+    changed = {folded(old.name) for old, new in _both(before, after) if (old.type, old.collation) != (new.type, new.collation)}
     for index in after.indexes:
         if not index.unique or _known_unique(index, before, changed):
             continue
@@ -214,13 +221,13 @@ def _unique_questions(before: Shape, after: Shape) -> Iterator[Question]:
 
 def _known_unique(index: Index, before: Shape, changed: set[str]) -> bool:
     """Some key that lives already, on whole columns that do not change, says as much."""
-    if any(column and column.casefold() in changed for column in index.columns):
+    if any(column and folded(column) in changed for column in index.columns):
         return False
-    columns = {part.column.casefold() for part in index.parts if part.prefix is None and part.column}
+    columns = {folded(part.column) for part in index.parts if part.prefix is None and part.column}
     for old in before.indexes:
-        if old.unique and old.parts == index.parts:
+        if old.unique and _parts(old) == _parts(index):
             return True
-        if old.unique and old.plain and {column.casefold() for column in old.columns} <= columns:
+        if old.unique and old.plain and {folded(column) for column in old.columns} <= columns:
             return True
     return False
 
@@ -303,7 +310,7 @@ def _dropped_foreign_keys(before: Shape, after: Shape) -> Iterator[Risk]:
 
 
 def _meaning(key: ForeignKey) -> tuple[tuple[str, ...], str, str, tuple[str, ...]]:
-    return key.columns, key.parent_schema, key.parent, key.parent_columns
+    return tuple(map(folded, key.columns)), key.parent_schema, key.parent, tuple(map(folded, key.parent_columns))
 
 
 # ── The rest ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from typing import Final
 import pymysql.err
 
 from activities.mysql.connect import READING_MODE, quoted
-from activities.mysql.definitions import added_anew, alike, auto_increment, dressed_like, inheriting, loadable, plain
+from activities.mysql.definitions import added_anew, alike, auto_increment, dressed_like, inheriting, loadable, plain, respelled
 from activities.mysql.introspect import without_auto_increment
 from activities.mysql.predicates import error_number, error_text, is_connection_lost, is_interrupted
 from activities.mysql.shapes import Shape, read_shapes
@@ -176,6 +176,10 @@ class ChangeFinder:
     ) -> dict[str, list[Step]] | Refusal:
         """By table, the statements that skeema would run, its partition maintenance last. changed: tables, each with the columns that must
         be dropped and added anew."""
+        renamed = {table: respelled(old[table], new[table]) for table in changed}
+        if trouble := await self._respell(first, renamed):
+            return trouble
+        old = {**old, **await first.definitions()} if any(renamed.values()) else old
         upkeep = {table: maintenance(table, old[table], new[table]) for table in changed}
         shown = dict(old)
         for table in changed:
@@ -188,7 +192,7 @@ class ChangeFinder:
             proposals = await self._skeema.diff(first.name, texts, scratch=self._scratch.name(), charset=charset, collation=collation)
         if isinstance(proposals, Refusal):
             return proposals
-        steps: dict[str, list[Step]] = {table: [] for table in changed}
+        steps = {table: [_renaming(table, names)] if names else [] for table, names in renamed.items()}
         for one in proposals:
             if one.kind is not ChangeKind.ALTER_TABLE or one.table not in steps:
                 return Refusal(
@@ -203,6 +207,18 @@ class ChangeFinder:
                 steps[table].append(Step(ChangeKind.ALTER_TABLE, table, plain(statement), maintenance=True))
         silent = [table for table, found in steps.items() if not found]
         return _cannot_express(silent[0]) if silent else steps
+
+    async def _respell(self, first: ScratchSchema, renamed: Mapping[str, Sequence[tuple[str, str]]]) -> Refusal | None:
+        """Rename columns in what skeema compares with: to it names that differ in case are two columns, one to drop and one to add."""
+        for table, names in renamed.items():
+            try:
+                if names:
+                    await first.apply(_renaming(table, names).statement, foreign_key_checks=False)
+            except pymysql.err.MySQLError as wrong:
+                if is_connection_lost(wrong) or is_interrupted(wrong):
+                    raise
+                return _not_respelled(table, names, wrong)
+        return None
 
     async def _actual_defaults(self, schema: ScratchSchema) -> tuple[str, str]:
         row = await self._scratch.connection.row(
@@ -325,6 +341,12 @@ class _Trouble:
     text: str
 
 
+def _renaming(table: str, names: Sequence[tuple[str, str]]) -> Step:
+    """names: quoted, old and new."""
+    clauses = ", ".join(f"RENAME COLUMN {old} TO {new}" for old, new in names)
+    return Step(ChangeKind.ALTER_TABLE, table, f"ALTER TABLE {quoted(table)} {clauses}")
+
+
 def _generated_anew(before: Shape, after: Shape) -> list[str]:
     """Columns that MODIFY cannot make what they shall be (error 3106) and that lose nothing by being dropped: they are computed."""
     pairs = [(before.column(column.name), column) for column in after.columns if column.generated]
@@ -403,6 +425,16 @@ def _read_otherwise(table: str, got: str, wanted: str) -> Refusal:
         code="live-reads-otherwise",
         what=f"The workspace server does not make of `{table}` what it is on the live server: {_first_difference(got, wanted)}.",
         next="Ask the people who run skeebot whether the workspace is set up like the cluster (version, defaults, plugins).",
+    )
+
+
+def _not_respelled(table: str, names: Sequence[tuple[str, str]], wrong: pymysql.err.MySQLError) -> Refusal:
+    shown = ", ".join(f"{old} → {new}" for old, new in names)
+    return Refusal(
+        code="case-of-a-column",
+        what=f"In `{table}` the case of a column's name changes ({shown}), and MySQL does not rename it so: {_clean(error_text(wrong))}"
+        f" (error {error_number(wrong)}).",
+        next="Keep the spelling that it has: MySQL finds a column under any.",
     )
 
 

@@ -315,6 +315,51 @@ async def test_a_new_column_that_every_row_can_get_goes_through_gh_ost(planner: 
     assert Strategy.GH_OST is only(await planner.plan({"orders": ORDERS}, {"orders": ORDERS.replace("PRIMARY", columns)})).strategy
 
 
+async def test_a_name_spelled_in_another_case_is_a_rename_and_keeps_its_values(planner: Planner) -> None:
+    live = ORDERS.replace("`note`", "`Note`")[:-1] + ", KEY `by_note` (`Note`))"
+    file = live.replace("`Note`", "`note`")
+    planner.run(live, "INSERT INTO orders (Note) VALUES ('kept')")
+
+    kept = only(await planner.plan({"orders": live}, {"orders": file}))
+    assert (Strategy.MANUAL, "ALTER TABLE `orders` RENAME COLUMN `Note` TO `note`") == (kept.strategy, kept.statement)
+    assert "`Note` → `note`" in kept.why
+    assert "mark-complete" in kept.why
+    assert ([], ["respelled"]) == (codes(kept, unsafe=True), codes(kept, unsafe=False))
+
+    instant = only(await planner.plan({"orders": live}, {"orders": file}, allow_instant=True))
+    assert Strategy.INSTANT is instant.strategy
+    planner.run(instant.statement)
+    assert [{"id": 1, "note": "kept"}] == planner.topology.staging.run("SELECT * FROM orders", schema=planner.schema)
+    assert () == (await planner.plan({"orders": live}, {"orders": file})).migrations
+
+
+async def test_a_name_in_another_case_beside_another_change_of_the_column_loses_nothing_either(planner: Planner) -> None:
+    live = ORDERS.replace("`note`", "`Note`")
+    file = ORDERS.replace("`note` varchar(40)", "`extra` int, `note` varchar(60)")
+    planner.run(live, "INSERT INTO orders (Note) VALUES ('kept')")
+
+    plan = await planner.plan({"orders": live}, {"orders": file})
+    assert None is plan.refusal
+    assert {Strategy.MANUAL} == {one.strategy for one in plan.migrations}
+    planner.run(*(one.statement for one in plan.migrations))
+    assert [{"id": 1, "extra": None, "note": "kept"}] == planner.topology.staging.run("SELECT * FROM orders", schema=planner.schema)
+
+
+async def test_a_name_in_another_case_that_mysql_cannot_rename_is_refused(planner: Planner) -> None:
+    live = ORDERS.replace("`note` varchar(40)", "`Note` varchar(40), `g` varchar(40) AS (lower(`Note`)) VIRTUAL")
+    planner.run(live)
+    stop = refusal(await planner.plan({"orders": live}, {"orders": live.replace("`Note`", "`note`")}))
+    assert "case-of-a-column" == stop.code
+    assert "`Note` → `note`" in stop.what
+    assert "Keep the spelling" in stop.next
+
+
+async def test_two_columns_that_only_look_alike_are_two(planner: Planner) -> None:
+    live, file = (ORDERS.replace("`note`", name) for name in ("`straße`", "`strasse`"))
+    planner.run(live)
+    assert "drop-column" in codes(only(await planner.plan({"orders": live}, {"orders": file})), unsafe=True)
+
+
 async def test_a_table_whose_name_is_too_long_for_its_copys_checks_is_for_a_person(planner: Planner) -> None:
     name = "t" * 59
     live = f"CREATE TABLE `{name}` (`id` int NOT NULL, PRIMARY KEY (`id`), CONSTRAINT `c` CHECK (`id` > 0))"
