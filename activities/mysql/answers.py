@@ -13,11 +13,12 @@ from activities.mysql.discovery import Shard
 from activities.mysql.introspect import about_auto_increment, definition_hash
 from activities.mysql.live import LiveShard
 from activities.mysql.predicates import error_number, error_text, is_connection_lost, is_interrupted
-from activities.mysql.shapes import read_shapes
+from activities.mysql.shapes import Column, Shape, read_shapes
+from activities.mysql.statements import redefines, replaced_columns
 from activities.mysql.workspace import Scratch
 from activities.skeema.change import Change, ChangeFinder, Defaults, Side, Step
 from activities.skeema.diff import Skeema
-from activities.skeema.lexer import tokens_of
+from activities.skeema.lexer import NotRead, tokens_of
 from workflows.messages import Applied
 from workflows.rules.names import DatabaseRow, Target
 from workflows.rules.plan import ChangeKind, PlanOptions, Refusal, Strategy
@@ -130,6 +131,8 @@ class Asker:
         change = await self._finder.between(now, desired)
         if isinstance(change, Refusal):
             return change
+        if (refusal := self._in_another_zone(change)) is not None:
+            return refusal
         touched = {step.table for step in change.steps}
         drifted = await self._drift(applied, own, touched - completed)
         if isinstance(drifted, Refusal):
@@ -234,13 +237,33 @@ class Asker:
         clauses = step.statement.removeprefix(f"ALTER TABLE {quoted(step.table)} ")
         try:
             await schema.apply(f"CREATE TABLE {quoted(_GHOST)} LIKE {quoted(step.table)}")
-            await schema.apply(f"ALTER TABLE {quoted(_GHOST)} {clauses}", sql_mode=self._live.reading.sql_mode)
+            reading = self._live.reading
+            await schema.apply(f"ALTER TABLE {quoted(_GHOST)} {clauses}", sql_mode=reading.sql_mode, reading=reading)
         except pymysql.err.MySQLError as wrong:
             if is_connection_lost(wrong) or is_interrupted(wrong):
                 raise
             return Ghost(desired, error_text(wrong))
         definition = await schema.definition(_GHOST)
         return Ghost(definition, "" if alike(definition, desired) else "the copy does not become what the table should be")
+
+    def _in_another_zone(self, change: Change, *, by_hand: bool = False) -> Refusal | None:
+        """skeebot's sessions are in UTC, gh-ost's in the server's zone: where these differ, a moment written into a definition does, too.
+
+        A column that stays as it is does no harm. by_hand: nor does one that loses such a default, which is the way out.
+        """
+        reading = self._live.reading
+        if reading.is_utc:
+            return None
+        for step in change.steps:
+            after, before = change.after.get(step.table), change.before.get(step.table)
+            for column in after.columns if after is not None else ():
+                was = before.column(column.name) if before is not None else None
+                moments = [one for one in (column, was) if one is not None and _holds_a_moment(one)]
+                counts = _holds_a_moment(column) if by_hand else bool(moments)
+                if counts and (was != column or _redefined(step, column.name)):
+                    where = f"{self._wanted.cluster}/{self._live.shard.name}"
+                    return _another_zone(step.table, moments[0], where, reading.time_zone)
+        return None
 
     # ── One statement by hand ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -259,7 +282,7 @@ class Asker:
         try:
             creates = step.kind is ChangeKind.CREATE_TABLE
             mode = self._live.reading.sql_mode if step.kind is ChangeKind.ALTER_TABLE else READING_MODE
-            await after.apply(step.statement, foreign_key_checks=not creates, sql_mode=mode)
+            await after.apply(step.statement, foreign_key_checks=not creates, sql_mode=mode, reading=self._live.reading)
         except pymysql.err.MySQLError as wrong:
             return Refusal(
                 code="not-possible",
@@ -276,11 +299,53 @@ class Asker:
             )
         connection = self._scratch.connection
         shapes = await read_shapes(connection, before.name, old), await read_shapes(connection, after.name, new)
+        change = Change((step,), *shapes, new)
+        if refusal := _replaces(step, change.after) or self._in_another_zone(change, by_hand=True):
+            return refusal
         if old.get(step.table) == new.get(step.table) and not rebuild:
             return Answer(Change((), *shapes, new), done=(step.table,))
         instant = await self._finder.accepts(now, step.statement) if _says_instant(step.statement) else False
-        change = Change((step,), *shapes, new)
         return Answer(change, instant=frozenset({step.statement} if instant else ()), ghosts=await self._ghosts(change))
+
+
+def _replaces(step: Step, after: Mapping[str, Shape]) -> Refusal | None:
+    """Values lost in a way that no structure shows. A column that becomes computed is another matter: nothing else makes some of them."""
+    if step.kind is not ChangeKind.ALTER_TABLE:
+        return None
+    for name in replaced_columns(step.statement):
+        column = after[step.table].column(name) if step.table in after else None
+        if column is not None and not column.generated:
+            return Refusal(
+                code="replaces-a-column",
+                what=f"The statement drops the column `{name}` and adds another of that name: every value in it would be lost.",
+                next=f"To keep the values: MODIFY COLUMN {quoted(name)} …. To lose them, give two statements, one after the other:"
+                " first the DROP, then the ADD.",
+            )
+    return None
+
+
+def _holds_a_moment(column: Column) -> bool:
+    """A TIMESTAMP with a default that names a point in time, which the session's zone decides; zero is zero everywhere."""
+    literal = column.default is not None and "DEFAULT_GENERATED" not in column.extra.upper() and not column.generated
+    return column.data_type == "timestamp" and literal and not str(column.default).startswith("0000-00-00")
+
+
+def _redefined(step: Step, column: str) -> bool:
+    try:
+        return step.kind is not ChangeKind.ALTER_TABLE or redefines(step.statement, column)
+    except NotRead:
+        return True
+
+
+def _another_zone(table: str, column: Column, where: str, zone: str) -> Refusal:
+    take_off = f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(column.name)} DROP DEFAULT"
+    return Refusal(
+        code="time-zone",
+        what=f"The TIMESTAMP column `{table}`.`{column.name}` has the default '{column.default}', and {where} runs in the time zone {zone},"
+        " not in UTC: the plan and the server would take that default for two different moments.",
+        next="Make it a DATETIME, or give it CURRENT_TIMESTAMP or no default. If the live table has such a default already, a DBA takes it"
+        f" off first (starter.py run-migration --statement '{take_off}'). Or let the server run with default_time_zone='+00:00'.",
+    )
 
 
 def _single(statements: str) -> list[str]:

@@ -42,7 +42,8 @@ _SPEAKS_OTHERWISE: Final = frozenset(
 
 _SESSION: Final = (
     f"SET SESSION sql_mode = '{READING_MODE}', time_zone = '+00:00', lock_wait_timeout = 10, innodb_lock_wait_timeout = 10,"
-    " information_schema_stats_expiry = 0, sql_quote_show_create = 1, show_gipk_in_create_table_and_information_schema = 1"
+    " information_schema_stats_expiry = 0, sql_quote_show_create = 1, show_gipk_in_create_table_and_information_schema = 1,"
+    " show_create_table_verbosity = 0, show_create_table_skip_secondary_engine = 0"
 )
 _STOP_SECONDS: Final = 5.0
 

@@ -14,6 +14,10 @@ _ALLOWED: Final = "ALTER TABLE, CREATE TABLE or DROP TABLE"
 _PARTITION_WORK: Final = frozenset({"PARTITION", "PARTITIONS", "PARTITIONING"})
 _BEYOND: Final = frozenset({"DISCARD", "IMPORT", "TRUNCATE", "EXCHANGE", "SECONDARY_LOAD", "SECONDARY_UNLOAD"})
 
+_OTHER_THINGS: Final = frozenset(
+    {"INDEX", "KEY", "PRIMARY", "UNIQUE", "FULLTEXT", "SPATIAL", "FOREIGN", "CONSTRAINT", "CHECK", "PARTITION"}
+)
+
 
 @dataclass(frozen=True)
 class ByHand:
@@ -84,15 +88,24 @@ def _alter(statement: str, tokens: Sequence[Token], schema: str) -> ByHand | Ref
         return _refuse("not-known-safe", f"skeebot does not know {first[0].text.upper()} to be safe.")
     if renamed := _renames(first):
         return _refuse("renames", renamed)
-    clause = " ".join(statement[rest[0].start : rest[-1].end].split("\n"))
+    if any("\n" in token.text for token in rest):
+        return _refuse("line-break", "A string of the statement holds a line break, which gh-ost would not pass on; write it as \\n.")
     return ByHand(
         ChangeKind.ALTER_TABLE,
         table,
-        f"ALTER TABLE {quoted(table)} {clause}",
+        f"ALTER TABLE {quoted(table)} {_on_one_line(statement, rest)}",
         maintenance=any(token.says(*_PARTITION_WORK) for token in first[:2]) and not first[0].says("PARTITION"),
         rebuild=_rebuilds(rest),
         references=tuple(after.text for before, after in pairwise(rest) if before.says("REFERENCES") and after.can_name),
     )
+
+
+def _on_one_line(statement: str, tokens: Sequence[Token]) -> str:
+    """Rebuilt without comments: on one line, `-- why` would swallow all that follows it."""
+    parts = [statement[tokens[0].start : tokens[0].end]]
+    for before, token in pairwise(tokens):
+        parts += [" " if token.start > before.end else "", statement[token.start : token.end]]
+    return "".join(parts)
 
 
 def _renames(tokens: Sequence[Token]) -> str:
@@ -106,6 +119,49 @@ def _renames(tokens: Sequence[Token]) -> str:
             if len(names) > 1 and names[0].text.casefold() != names[1].text.casefold():
                 return f"CHANGE renames the column {names[0].text} to {names[1].text}."
     return ""
+
+
+def replaced_columns(statement: str) -> tuple[str, ...]:
+    """Columns that one ALTER TABLE drops and adds again, as it names the new ones: the structure before and after does not tell this.
+
+    Errors: NotRead, where read_by_hand refuses.
+    """
+    dropped, added = set[str](), list[str]()
+    for spec in _specs([*tokens_of(statement)][3:]):
+        names = [token for token in spec[1:] if not token.says("COLUMN")]
+        if spec[0].says("DROP"):
+            dropped |= {token.text.casefold() for token in names[:1] if _names_column(token)}
+        elif spec[0].says("ADD"):
+            listed = bool(names) and names[0].is_symbol("(")
+            firsts = [one[0] for one in _specs(names[1:-1])] if listed else names[:1]
+            added += [token.text for token in firsts if _names_column(token)]
+    return tuple(name for name in added if name.casefold() in dropped)
+
+
+def redefines(statement: str, column: str) -> bool:
+    """Whether one ALTER TABLE writes this column's definition, or its default, anew. Errors: NotRead."""
+    for spec in _specs([*tokens_of(statement)][3:]):
+        names = [token for token in spec[1:] if not token.says("COLUMN")][:2]
+        written = names[:1] if spec[0].says("MODIFY", "ALTER") else names if spec[0].says("CHANGE") else []
+        if any(token.text.casefold() == column.casefold() for token in written):
+            return True
+    return False
+
+
+def _names_column(token: Token) -> bool:
+    """Other things that are dropped and added begin with a reserved word, which names no column without back-ticks."""
+    return token.can_name and not token.says(*_OTHER_THINGS)
+
+
+def _specs(tokens: Sequence[Token]) -> list[Sequence[Token]]:
+    """The parts between the commas that stand outside parentheses."""
+    depth, start, found = 0, 0, list[Sequence[Token]]()
+    for at, token in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind is Kind.SYMBOL else 0
+        if depth == 0 and token.is_symbol(","):
+            found.append(tokens[start:at])
+            start = at + 1
+    return [one for one in (*found, tokens[start:]) if one]
 
 
 def _rebuilds(tokens: Sequence[Token]) -> bool:

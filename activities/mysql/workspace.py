@@ -48,8 +48,11 @@ _SET_FOR_SESSION: Final = (
     "default_storage_engine",
     "sql_mode",
 )
-"""Variables that any account may set for its own session: files are read under the cluster's values. sql_mode comes last, because
-setting it may change how the others' values would be read."""
+"""Variables that any account may set for its own session: files are read under the cluster's values. sql_mode comes last."""
+
+_ZONE: Final = ("time_zone", "system_time_zone")
+_UTC: Final = frozenset({"+00:00", "-00:00", "UTC", "Etc/UTC"})
+"""By name, not by what the clock says: London is at +00:00 in winter only."""
 
 _ALWAYS_STRICT: Final = ("STRICT_TRANS_TABLES", "NO_ENGINE_SUBSTITUTION")
 """Added to the cluster's sql_mode when files are read: a definition that MySQL would only take after changing it is an error."""
@@ -77,6 +80,16 @@ class Reading:
         return ",".join([*modes, *(mode for mode in _ALWAYS_STRICT if mode not in modes)])
 
     @property
+    def time_zone(self) -> str:
+        """In which the server reads moments that a session without a zone of its own writes down."""
+        zone = self.variables.get("time_zone", "SYSTEM")
+        return self.variables.get("system_time_zone", "UTC") if zone == "SYSTEM" else zone
+
+    @property
+    def is_utc(self) -> bool:
+        return self.time_zone in _UTC
+
+    @property
     def folds_names(self) -> bool:
         """Table names are compared without regard to case."""
         return self.variables.get("lower_case_table_names", "0") != "0"
@@ -84,7 +97,7 @@ class Reading:
 
 async def read_reading(connection: Connection) -> Reading:
     """How the server at the other end reads SQL. Errors: pymysql's."""
-    names = (*_MUST_EQUAL, *_SET_FOR_SESSION)
+    names = (*_MUST_EQUAL, *_SET_FOR_SESSION, *_ZONE)
     wanted = ", ".join(f"'{name}'" for name in names)
     rows = await connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({wanted})")  # names of our own, nothing from outside
     version = str(await connection.value("SELECT VERSION()"))
@@ -132,7 +145,9 @@ class ScratchSchema:
         reading: read the statements as that server would (files); None: they are what SHOW CREATE printed.
         """
         before = set(await self.tables())
-        async with self._session(reading):
+        mode = _LIVE_MODE if reading is None else reading.sql_mode
+        await self._connection.use(self.name)
+        async with self._under(reading, mode, foreign_key_checks=False):
             for table, create in creates.items():
                 try:
                     await self._connection.run(create if reading is not None else loadable(create))
@@ -148,15 +163,16 @@ class ScratchSchema:
             return NotLoaded(extra, 0, f"a statement made another table than the one it should define: {extra}")
         return None
 
-    async def apply(self, statement: str, *, foreign_key_checks: bool = True, sql_mode: str = READING_MODE) -> None:
-        """Run one statement as it would run on the live server. sql_mode: of the session that would run it. Errors: pymysql's."""
+    async def apply(
+        self, statement: str, *, foreign_key_checks: bool = True, sql_mode: str = READING_MODE, reading: Reading | None = None
+    ) -> None:
+        """Run one statement as it would run on the live server. sql_mode: of the session that would run it. Errors: pymysql's.
+
+        reading: that server's other variables count, too: what a person wrote leaves more to them than what SHOW CREATE printed.
+        """
         await self._connection.use(self.name)
-        await self._connection.run(f"SET SESSION sql_mode = {_literal(sql_mode)}, foreign_key_checks = {int(foreign_key_checks)}")
-        try:
+        async with self._under(reading, sql_mode, foreign_key_checks=foreign_key_checks):
             await self._connection.run(statement)
-        finally:
-            with contextlib.suppress(pymysql.err.MySQLError):
-                await self._connection.run(f"SET SESSION sql_mode = '{READING_MODE}', foreign_key_checks = 1")
 
     async def tables(self) -> list[str]:
         await self._connection.use(self.name)
@@ -176,24 +192,27 @@ class ScratchSchema:
         return str(row[1])
 
     @asynccontextmanager
-    async def _session(self, reading: Reading | None) -> AsyncIterator[None]:
-        await self._connection.use(self.name)
-        names = ", ".join(f"'{name}'" for name in _SET_FOR_SESSION[:-1])
-        before = await self._connection.rows(f"SHOW SESSION VARIABLES WHERE Variable_name IN ({names})")
-        settings = [("foreign_key_checks", "0")]
-        if reading is None:
-            settings.append(("sql_mode", _LIVE_MODE))
-        else:
-            settings += [(name, reading.variables[name]) for name in _SET_FOR_SESSION[:-1] if name in reading.variables]
-            settings.append(("sql_mode", reading.sql_mode))
-        for name, value in settings:
-            await self._connection.run(f"SET SESSION {name} = {_literal(value)}")
+    async def _under(self, reading: Reading | None, sql_mode: str, *, foreign_key_checks: bool) -> AsyncIterator[None]:
+        names = [name for name in _SET_FOR_SESSION[:-1] if reading is not None and name in reading.variables]
+        ours = await self._session_variables(names) if names else {}
+        values = {name: reading.variables[name] for name in names} if reading is not None else {}
+        await self._set(values, sql_mode, foreign_key_checks=foreign_key_checks)
         try:
             yield
-        finally:
-            await self._connection.run(f"SET SESSION sql_mode = '{READING_MODE}', foreign_key_checks = 1")
-            for name, value in before:
-                await self._connection.run(f"SET SESSION {name} = {_literal(str(value))}")
+        except BaseException:
+            with contextlib.suppress(pymysql.err.MySQLError):  # what went wrong inside says more
+                await self._set(ours, READING_MODE)
+            raise
+        await self._set(ours, READING_MODE)
+
+    async def _session_variables(self, names: Sequence[str]) -> dict[str, str]:
+        wanted = ", ".join(f"'{name}'" for name in names)  # names of our own, nothing from outside
+        rows = await self._connection.rows(f"SHOW SESSION VARIABLES WHERE Variable_name IN ({wanted})")
+        return {str(name): str(value) for name, value in rows}
+
+    async def _set(self, values: Mapping[str, str], sql_mode: str, *, foreign_key_checks: bool = True) -> None:
+        settings = [*values.items(), ("foreign_key_checks", str(int(foreign_key_checks))), ("sql_mode", sql_mode)]
+        await self._connection.run("SET SESSION " + ", ".join(f"{name} = {_literal(value)}" for name, value in settings))
 
 
 @dataclass

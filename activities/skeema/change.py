@@ -144,7 +144,7 @@ class ChangeFinder:
         if await copy.load(side) is not None:
             return False
         try:
-            await copy.apply(statement)
+            await copy.apply(statement, reading=self._reading)
         except pymysql.err.MySQLError as wrong:
             if is_connection_lost(wrong) or is_interrupted(wrong):
                 raise

@@ -36,7 +36,8 @@ _OPTIONS: Final = (
     "--skip-lax-comments",
     "--workspace=temp-schema",
     "--temp-schema-mode=light",
-    "--connect-options=sql_mode='NO_ENGINE_SUBSTITUTION',lock_wait_timeout=10",
+    # The zone and the verbosity of our own sessions: skeema must be shown what they were shown.
+    "--connect-options=sql_mode='NO_ENGINE_SUBSTITUTION',lock_wait_timeout=10,time_zone='+00:00',show_create_table_verbosity=0",
     "--ignore-table=",
     "--ignore-schema=",
     "--host-wrapper=",

@@ -45,6 +45,7 @@ _OPTIONS = (
     "--bind-address=127.0.0.1",
     "--mysqlx=OFF",
     "--skip-name-resolve",
+    "--default-time-zone=+00:00",  # whatever the laptop's is; skeebot refuses some TIMESTAMP defaults elsewhere
     "--explain-format=TRADITIONAL",  # 9.x defaults to TREE, which makes gh-ost estimate 0 rows
     "--performance-schema=ON",
     "--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON",

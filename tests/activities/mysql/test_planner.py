@@ -611,6 +611,18 @@ async def test_a_statement_by_hand_that_is_not_known_to_be_safe_is_refused(plann
     assert stop.next
 
 
+async def test_a_statement_by_hand_that_would_put_an_empty_column_in_the_place_of_a_full_one_is_refused(planner: Planner) -> None:
+    planner.run(ORDERS)
+    stop = refusal(await planner.by_hand("ALTER TABLE orders DROP COLUMN note, ADD COLUMN note varchar(200), ALGORITHM=INSTANT"))
+    assert ("replaces-a-column", True) == (stop.code, "MODIFY COLUMN `note`" in stop.next)
+
+
+async def test_a_computed_column_may_be_dropped_and_added_again_by_hand(planner: Planner) -> None:
+    planner.run("CREATE TABLE orders (id int primary key, twice int AS (id * 2) VIRTUAL)")
+    one = only(await planner.by_hand("ALTER TABLE orders DROP COLUMN twice, ADD COLUMN twice int AS (id + id) VIRTUAL"))
+    assert [] == [risk for risk in one.risks if risk.unsafe]
+
+
 def test_the_administrators_errors_are_not_hidden(planner: Planner) -> None:
     with pytest.raises(pymysql.MySQLError):
         planner.run("ALTER TABLE nowhere ADD x int")
