@@ -32,11 +32,15 @@ _BY_HAND: Final = "or have a DBA run it by hand (starter.py run-migration, in st
 
 @dataclass(frozen=True)
 class Side:
-    """Definitions of one side. live: by table, printed by SHOW CREATE TABLE. files: by table, written by people. names: table → file."""
+    """Definitions of one side. live: by table, printed by SHOW CREATE TABLE. files: by table, written by people. names: table → file.
+
+    beside: tables that this side has, too, and that are not looked at.
+    """
 
     live: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    beside: frozenset[str] = frozenset()
 
     def file_of(self, table: str) -> str:
         return f"`{self.names.get(table, '')}`" if table in self.names else f"the definition of `{table}`"
@@ -439,7 +443,7 @@ def _not_respelled(table: str, names: Sequence[tuple[str, str]], wrong: pymysql.
 
 
 def _missing_parent(shapes: Mapping[str, Shape], side: Side) -> Refusal | None:
-    folded = {table.casefold() for table in shapes}
+    folded = {table.casefold() for table in (*shapes, *side.beside)}
     for table, shape in shapes.items():
         if table not in side.files:
             continue

@@ -258,7 +258,9 @@ async def _one(pair: _Pair, scratch: Scratch, skeema: Skeema, environment: str) 
 def _side(sources: Sources, tables: set[str]) -> Side:
     chosen = {table: source for table, source in sources.tables.items() if table in tables}
     return Side(
-        files={table: source.sql for table, source in chosen.items()}, names={table: source.file for table, source in chosen.items()}
+        files={table: source.sql for table, source in chosen.items()},
+        names={table: source.file for table, source in chosen.items()},
+        beside=frozenset(sources.tables.keys() - tables),
     )
 
 

@@ -117,6 +117,18 @@ PAIRS_OF_SCHEMAS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         },
         {"a_parent": "CREATE TABLE a_parent (id bigint PRIMARY KEY)", "child": "CREATE TABLE child (id int PRIMARY KEY)"},
     ),
+    "a table whose parent has a parent": (
+        {
+            "a": "CREATE TABLE a (id int PRIMARY KEY, CONSTRAINT ab FOREIGN KEY (id) REFERENCES b (id))",
+            "b": "CREATE TABLE b (id int PRIMARY KEY, CONSTRAINT bc FOREIGN KEY (id) REFERENCES c (id))",
+            "c": "CREATE TABLE c (id int PRIMARY KEY)",
+        },
+        {
+            "a": "CREATE TABLE a (id int PRIMARY KEY, n int, CONSTRAINT ab FOREIGN KEY (id) REFERENCES b (id))",
+            "b": "CREATE TABLE b (id int PRIMARY KEY, CONSTRAINT bc FOREIGN KEY (id) REFERENCES c (id))",
+            "c": "CREATE TABLE c (id int PRIMARY KEY)",
+        },
+    ),
     "a table renamed": ({"old": "CREATE TABLE old (id int PRIMARY KEY)"}, {"new": "CREATE TABLE new (id int PRIMARY KEY)"}),
     "tables with names to quote": (
         {"a": "CREATE TABLE `order` (`key` int PRIMARY KEY)"},
@@ -157,6 +169,11 @@ REFUSED: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
             "p": "CREATE TABLE p (id bigint PRIMARY KEY)",
         },
         "does-not-load",
+    ),
+    "a parent taken away from a table that stays": (
+        {"t": GOOD, "c": "CREATE TABLE c (id int PRIMARY KEY, CONSTRAINT f FOREIGN KEY (id) REFERENCES t (id))"},
+        {"c": "CREATE TABLE c (id int PRIMARY KEY, CONSTRAINT f FOREIGN KEY (id) REFERENCES t (id))"},
+        "no-parent",
     ),
     "another schema": ({"t": GOOD}, {"t": "CREATE TABLE other.t (id int PRIMARY KEY)"}, "not-understood"),
     "every table gone": ({"t": GOOD}, {}, "directory-emptied"),
