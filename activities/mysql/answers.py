@@ -123,8 +123,8 @@ class Asker:
     ) -> Answer | Refusal:
         """live → desired, and base → live on the same tables. What is live of others' doing stays: nobody asked to undo it.
 
-        applied: live and not merged, oldest first. own: this pull request ("owner/repo#N"); completed: tables it has migrated already.
-        acknowledged: by table, the drift that a DBA has accepted.
+        applied: live and not merged, oldest first. own: this pull request ("owner/repo#N"); completed: tables it has migrated, where its
+        own statements are no drift. acknowledged: by table, the drift that a DBA has accepted.
         """
         now = Side(live={**self._live.related, **self._now})
         desired = Side(live=self._live.related, files=self._wanted.files, names=self._wanted.names)
@@ -134,11 +134,15 @@ class Asker:
         if (refusal := self._in_another_zone(change)) is not None:
             return refusal
         touched = {step.table for step in change.steps}
-        drifted = await self._drift(applied, own, touched - completed)
+        # Without its own statements, a table that it has migrated cannot be told from one that somebody else has changed.
+        unknown = completed - {one.target.table for one in applied if f"{one.repository}#{one.pull_request}" == own}
+        accepted = {table: acknowledged[table] for table in sorted(touched & completed & acknowledged.keys())}
+        drifted = await self._drift(applied, own, touched - unknown, accepted)
         if isinstance(drifted, Refusal):
             return drifted
         known = [one for one in drifted if one.by or acknowledged.get(one.table) == one.statement]
-        known += [Drifted(table, acknowledged[table]) for table in sorted(touched & completed & acknowledged.keys())]
+        shown = {one.table for one in drifted if not one.by}
+        known += [Drifted(table, statement) for table, statement in accepted.items() if table not in shown]
         kept = await self._keeping(now, desired, known) if known else (change, ())
         if isinstance(kept, Refusal):
             return kept
@@ -163,8 +167,13 @@ class Asker:
         change = await self._finder.between(now, replace(desired, live={**desired.live, **kept}, files={}))
         return change if isinstance(change, Refusal) else (change, tuple(undone))
 
-    async def _drift(self, applied: Sequence[Applied], own: str, tables: set[str]) -> tuple[Drifted, ...] | Refusal:
-        """Only on tables that would be touched: where live is as desired, nothing is left to disagree about."""
+    async def _drift(
+        self, applied: Sequence[Applied], own: str, tables: set[str], accepted: Mapping[str, str]
+    ) -> tuple[Drifted, ...] | Refusal:
+        """Only on tables that would be touched: where live is as desired, nothing is left to disagree about.
+
+        accepted: of migrated tables, the drift that a DBA has accepted; it may be older or younger than what was applied.
+        """
         base = {table: create for table, create in self._wanted.base.items() if table in tables}
         live = {table: create for table, create in self._now.items() if table in tables}
         if not tables:
@@ -185,7 +194,18 @@ class Asker:
             if (by := f"{one.repository}#{one.pull_request}").casefold() != own.casefold():
                 named.append(Drifted(table, one.statement, by))
         rest = [table for table in sorted(tables) if not alike(explained.get(table), live.get(table))]
+        rest = [table for table in rest if not await self._accounts_for(table, accepted.get(table, ""), applied, live)]
         return (*named, *[Drifted(table, await self._shown(table, explained, live)) for table in rest])
+
+    async def _accounts_for(self, table: str, accepted: str, applied: Sequence[Applied], live: Mapping[str, str]) -> bool:
+        """Whether the accepted drift, at some moment among what was applied, makes the base branch's table the live one."""
+        statements = [one.statement for one in applied if one.target.table == table]
+        for at in range(len(statements) + 1) if accepted else ():
+            chain = [*statements[:at], *_single(accepted), *statements[at:]]
+            found = await self._definitions({table: self._wanted.base[table]} if table in self._wanted.base else {}, chain)
+            if not isinstance(found, Refusal) and alike(found.get(table), live.get(table)):
+                return True
+        return False
 
     async def _definitions(self, files: Mapping[str, str], statements: Sequence[str] = ()) -> dict[str, str] | Refusal:
         side = Side(live=self._live.related, files=files, names=self._wanted.names)

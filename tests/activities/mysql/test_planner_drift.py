@@ -18,6 +18,10 @@ ORDERS = "CREATE TABLE `orders` (`id` int NOT NULL, `note` varchar(40), PRIMARY 
 WIDER = ORDERS.replace("varchar(40)", "varchar(60)")
 WIDENS = "ALTER TABLE `orders` MODIFY COLUMN `note` varchar(60) DEFAULT NULL"
 KEYED = "ALTER TABLE `orders` ADD KEY `by_note` (`note`)"
+FLAG = ORDERS.replace("`note`", "`flag` int, `note`")
+FLAGS = "ALTER TABLE `orders` ADD COLUMN `flag` int DEFAULT NULL AFTER `id`"
+FLAG_AND_SIZE = FLAG.replace("`note`", "`size` int, `note`")
+SIZES = "ALTER TABLE `orders` ADD COLUMN `size` int DEFAULT NULL AFTER `flag`"
 
 _numbers = itertools.count(1)
 
@@ -88,3 +92,42 @@ async def test_the_plan_of_a_pull_request_that_waits_for_another_shows_its_own_c
     planner.run(KEYED)
     planner.applied.append(Applied(planner.target("orders"), "acme/shop", 5, HeadSha("d" * 40), KEYED))
     assert [WIDENS] == await statements(planner, WIDER, [])
+
+
+async def test_what_a_dba_did_after_this_pull_requests_own_change_is_drift_as_well(planner: Planner) -> None:
+    applies(planner, FLAGS)
+    planner.run("ALTER TABLE `orders` ALTER `note` SET DEFAULT 'none', MODIFY `flag` int COMMENT 'set at night'")
+    plan = await planner.plan({"orders": ORDERS}, {"orders": FLAG_AND_SIZE}, completed=[planner.target("orders")])
+    [drift] = plan.unexplained_drift
+    assert "set at night" in drift.statement
+    assert "ADD COLUMN" not in drift.statement, "its own change is no drift"
+
+
+async def test_a_late_commit_leaves_acknowledged_drift_in_place_whenever_it_came(planner: Planner) -> None:
+    planner.run(KEYED)
+    before = await acknowledged(planner, FLAG)
+    applies(planner, *await statements(planner, FLAG, before))
+    assert ([SIZES], []) == await after_completion(planner, before)
+    planner.run("ALTER TABLE `orders` COMMENT 'by night'")
+    _, both = await after_completion(planner, before)
+    assert [True] == ["by night" in drift.statement and "ADD KEY" in drift.statement for drift in both]
+    assert ([SIZES], []) == await after_completion(planner, both)
+
+
+async def test_a_table_migrated_by_statements_that_nobody_remembers_is_taken_as_it_is(planner: Planner) -> None:
+    planner.run(FLAGS)
+    assert ([SIZES], []) == await after_completion(planner, [])
+
+
+def applies(planner: Planner, *statements: str) -> None:
+    """This pull request's own change has run, and its cluster's queue knows."""
+    planner.run(*statements)
+    planner.applied += [Applied(planner.target("orders"), "acme/shop", 7, HeadSha("a" * 40), one) for one in statements]
+
+
+async def after_completion(planner: Planner, drift: list[Drift]) -> tuple[list[str], list[Drift]]:
+    """The plan of a late commit: its statements and the drift that is left to acknowledge."""
+    completed = [planner.target("orders")]
+    plan = await planner.plan({"orders": ORDERS}, {"orders": FLAG_AND_SIZE}, completed=completed, acknowledged=drift)
+    assert plan.refusal is None
+    return [one.statement for one in plan.migrations], list(plan.unexplained_drift)
