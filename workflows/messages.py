@@ -677,11 +677,13 @@ class LetGo:
     """Release the held cut-over: one attempt, under a grant of this run.
 
     token: new for each release; a used one releases nothing again, so a retried activity is harmless.
+    looked_at: when the primary was looked at before it (seconds since 1970, by Temporal's clock); 0: right when this was asked.
     """
 
     run: GhostRun
     order: MigrationOrder
     token: str
+    looked_at: float = 0.0
 
 
 @dataclass(frozen=True)

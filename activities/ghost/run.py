@@ -45,6 +45,9 @@ RELEASE_PATIENCE_SECONDS: Final = 12.0
 """gh-ost looks at a release within a second or two. One that it does not take in this time would be taken at some later moment, when
 nothing of what was checked need be true any more; it cannot be taken back but by ending the process, which then resumes."""
 
+LOOK_IS_FRESH_SECONDS: Final = 30.0
+"""How old the look at the primary may be when the cut-over is let go; the runner may have been away in between."""
+
 PANIC_SECONDS: Final = 10.0
 TERM_SECONDS: Final = 5.0
 KILL_SECONDS: Final = 10.0
@@ -189,7 +192,8 @@ class GhostActivities:
         """Allow one attempt at the cut-over; a failed attempt holds again, and the next one needs a new token.
 
         token: unique per release; one that was used before changes nothing, so a retry never releases twice. A run that has ended is left
-        as it is: watching tells how. Errors: TryAgain while gh-ost does not hold, lags or does not answer.
+        as it is: watching tells how. Errors: TryAgain while gh-ost does not hold, lags or does not answer, and where the last look at the
+        primary is too long ago.
         """
         directory = self._directory(ask.run)
         process = ProcessIdentity.of_run(ask.run.pid, ask.run.started)
@@ -203,6 +207,7 @@ class GhostActivities:
         if directory.was_used(ask.token):
             await self._see_it_taken(directory, process, record)
             return
+        _see_that_the_look_is_fresh(ask)
         await self._await_readiness(directory)
         directory.grant(record.hint, ask.token, seconds=GRANT_SECONDS)
         try:
@@ -409,6 +414,17 @@ async def _to_the_end(starting: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([doing])
         raise
+
+
+def _see_that_the_look_is_fresh(ask: LetGo) -> None:
+    """Whoever changes the original after the look loses that change at the swap (SAFETY §S4). Both times are the Temporal server's."""
+    info = activity.info()
+    age = info.started_time.timestamp() - (ask.looked_at or info.scheduled_time.timestamp())
+    if age > LOOK_IS_FRESH_SECONDS:
+        raise TryAgain(
+            f"The last look at {ask.order.migration.target} is {age:.0f} s old, and a release needs one of the last"
+            f" {LOOK_IS_FRESH_SECONDS:.0f} s: nothing was released, and the table is looked at again."
+        )
 
 
 async def _gone(process: ProcessIdentity, seconds: float) -> bool:

@@ -20,7 +20,7 @@ from activities.errors import NeedsHuman, OurBug, TryAgain
 from activities.mysql import predicates
 from activities.mysql.connect import Connection, in_our_words, mysql_errors, open_connection, quoted, storing_mode
 from activities.mysql.discovery import Discovery
-from activities.mysql.introspect import TableFacts, blanked, definition_hash, elements, read_facts
+from activities.mysql.introspect import TableFacts, blanked, changed_parts, definition_hash, elements, fingerprint_of, read_facts
 from activities.mysql.preflight import address_of, held, holders_of, not_pinned, referenced
 from activities.pulse import heartbeating
 from activities.settings import MySQLSettings
@@ -144,6 +144,8 @@ async def _one_try(run: _Run, reader: Connection, connection: Connection) -> Sta
     standing = await _standing(run, facts, reader)
     if standing != "to do":
         return standing
+    if (changed := _changed(run, facts)) is not None:
+        return changed
     if run.migration.kind is ChangeKind.DROP_TABLE:
         run.restore = restore_statements(facts, run.ask.quarantine_as)
         activity.heartbeat(*run.told())  # after the rename nobody could read this any more
@@ -202,6 +204,21 @@ def _altered(run: _Run, facts: TableFacts) -> Standing:
     if not facts.present:
         return Refusal(code="gone", what=f"{run.schema}.{run.table} is not there any more.", next="Plan again.")
     return "done" if definition_hash(facts.show_create) == run.migration.expected else "to do"
+
+
+def _changed(run: _Run, facts: TableFacts) -> Refusal | None:
+    """Pre-flight may be long ago: this run waited for its turn, its worker and its lock since."""
+    approved = run.migration.fingerprint
+    if run.migration.kind is ChangeKind.CREATE_TABLE or not approved:
+        return None
+    changes = changed_parts(approved, fingerprint_of(facts, run.migration.statement))
+    if not changes:
+        return None
+    return Refusal(
+        code="changed",
+        what=f"{run.schema}.{run.table} was changed right before its turn: {', '.join(changes)}. Now it is:\n{facts.show_create[:2500]}",
+        next="Push a commit or press Re-run on the check so that it is planned again, look at the new plan and approve that.",
+    )
 
 
 async def _dropped(run: _Run, facts: TableFacts, reader: Connection) -> Standing:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,14 @@ class RunnerScene:
         async with asyncio.timeout(seconds):
             return await ActivityEnvironment().run(self.ghosts.watch_ghost, WatchGhost(run, order, after))
 
-    async def let_go(self, run: GhostRun, order: MigrationOrder, release: str = "release-1") -> None:
-        await ActivityEnvironment().run(self.ghosts.let_go, LetGo(run, order, release))
+    async def let_go(
+        self, run: GhostRun, order: MigrationOrder, release: str = "release-1", *, looked_at: float = 0.0, waited: float = 0.0
+    ) -> None:
+        """waited: seconds in which no runner took it up."""
+        environment = ActivityEnvironment()
+        asked_at = datetime.now(UTC)
+        environment.info = replace(environment.info, scheduled_time=asked_at, started_time=asked_at + timedelta(seconds=waited))
+        await environment.run(self.ghosts.let_go, LetGo(run, order, release, looked_at))
 
     async def abort(self, run: GhostRun, order: MigrationOrder, *, keep: bool = False) -> GhostStopped:
         return await ActivityEnvironment().run(self.ghosts.abort_ghost, AbortGhost(run, order, "a test says so", keep))

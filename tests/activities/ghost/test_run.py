@@ -102,6 +102,19 @@ async def test_a_release_without_a_grant_is_refused_and_so_is_another_flag_file(
     assert "released" not in lone.events(run)
 
 
+async def test_a_release_after_an_old_look_at_the_primary_is_not_given(lone: RunnerScene, fresh_schema: Schema) -> None:
+    parcels(fresh_schema, 1_000)
+    order = lone.order(fresh_schema)
+    run, held = await hold(lone, order)
+    with pytest.raises(ApplicationError, match="40 s old"):
+        await lone.let_go(run, order, waited=40)
+    with pytest.raises(ApplicationError, match="old, and a release needs one of the last 30 s"):
+        await lone.let_go(run, order, looked_at=time.time() - 60)
+    assert "released" not in lone.events(run)
+    await lone.let_go(run, order, looked_at=time.time() - 10, waited=5)  # the token is as good as new
+    assert GhostEvent.SUCCEEDED == (await lone.watch(run, order, after=held)).event
+
+
 async def test_a_blocked_cut_over_holds_again_and_takes_a_new_release(lone: RunnerScene, fresh_schema: Schema) -> None:
     parcels(fresh_schema, 1_000)
     order = lone.order(fresh_schema)

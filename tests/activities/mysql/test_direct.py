@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -249,6 +249,42 @@ def test_the_algorithm_is_named_and_no_other_is_accepted() -> None:
     assert "ALTER TABLE t COMMENT 'ALGORITHM=COPY', ALGORITHM=INSTANT" == instant_statement("ALTER TABLE t COMMENT 'ALGORITHM=COPY'")
     with pytest.raises(NeedsHuman):
         instant_statement("ALTER TABLE t ADD c int, ALGORITHM=COPY")
+
+
+# ── The last moment ──
+
+
+async def approved(ask: RunDirect, settings: MySQLSettings, schema: Schema) -> RunDirect:
+    """With the fingerprint that its table has now."""
+    migration = ask.order.migration
+    async with await reading(schema.server, settings) as connection:
+        seen = await fingerprint(connection, schema.name, migration.target.table, statement=migration.statement)
+    order = dataclasses.replace(ask.order, migration=dataclasses.replace(migration, fingerprint=seen))
+    return dataclasses.replace(ask, order=order)
+
+
+@pytest.mark.parametrize("asked", [drop, instant])
+async def test_a_table_that_was_changed_since_its_approval_is_left_alone(
+    fresh_schema: Schema, runs: DirectRuns, lone_settings: MySQLSettings, asked: Callable[..., RunDirect]
+) -> None:
+    fresh_schema.run(ORDERS)
+    ask = await approved(asked(fresh_schema, *(["orders"] if asked is drop else [])), lone_settings, fresh_schema)
+    fresh_schema.run("ALTER TABLE orders ADD KEY by_total (total)")
+
+    done = await run(runs, ask)
+
+    assert done.refusal is not None
+    assert ("changed", True) == (done.refusal.code, "its definition" in done.refusal.what)
+    assert (["id", "total"], {"orders"}) == (columns(fresh_schema), tables(fresh_schema))
+
+
+async def test_what_was_approved_is_run_and_run_twice_is_done_once(
+    fresh_schema: Schema, runs: DirectRuns, lone_settings: MySQLSettings
+) -> None:
+    fresh_schema.run(ORDERS)
+    ask = await approved(instant(fresh_schema), lone_settings, fresh_schema)
+
+    assert [None, None] == [(await run(runs, ask)).refusal, (await run(runs, ask)).refusal]
 
 
 # ── Bounds ──
