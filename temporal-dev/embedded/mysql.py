@@ -1,5 +1,6 @@
 """MySQL servers on loopback ports, and the sample installation's topology made of them."""
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -45,7 +46,6 @@ _OPTIONS = (
     "--bind-address=127.0.0.1",
     "--mysqlx=OFF",
     "--skip-name-resolve",
-    "--default-time-zone=+00:00",  # whatever the laptop's is; skeebot refuses some TIMESTAMP defaults elsewhere
     "--explain-format=TRADITIONAL",  # 9.x defaults to TREE, which makes gh-ost estimate 0 rows
     "--performance-schema=ON",
     "--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON",
@@ -153,7 +153,8 @@ class MySQLServer:
             *(["--super-read-only=ON"] if self.read_only else []),
             *self._options,
         ]
-        process = Process(f"mysqld ({self.name})", self.program.argv(*options), log=self.log)
+        # Whatever the laptop's zone is: skeebot refuses some TIMESTAMP defaults where the server's is not UTC.
+        process = Process(f"mysqld ({self.name})", self.program.argv(*options), log=self.log, env={**os.environ, "TZ": "UTC"})
         try:
             process.wait_until(self._ready, seconds=_START_SECONDS)
         except ProcessFailedError:
