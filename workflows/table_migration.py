@@ -275,7 +275,7 @@ class TableMigration:
                 return quarantine
             raise
         if done.refusal is not None:
-            raise Stopped(f"{done.refusal.what} {done.refusal.next}")
+            raise Stopped(f"{done.refusal.what} {done.refusal.next}", changed=done.refusal.code == "changed")
         self.quarantined_as = quarantine
         await self.audit(
             order,
@@ -407,7 +407,7 @@ class GhostStory:
         self.attempts = 0
         self.grants = 0
         self.bad_moments = 0
-        self.verified_at = 0.0
+        self.verified_at = self.looked_at = 0.0
         self.resumed = False
         self.deaths = 0
         self.furthest = 0
@@ -592,6 +592,7 @@ class GhostStory:
 
     async def data_allows_release(self) -> bool:
         migration = self.migration
+        self.looked_at = workflow.time()
         verdict: PreflightVerdict = await workflow.execute_activity(
             needs.check_release,
             CheckRelease(order=self.order, primary=self.primary),
@@ -623,13 +624,15 @@ class GhostStory:
         await migration.audit(self.order, "cut-over released", facts)
         if migration.released is None or migration.must_stop:
             return False  # taken back while it was written down
+        if workflow.time() - self.looked_at > self.timing.look_is_fresh_for:
+            return False  # writing it down took long: look at the primary again
         try:
             await workflow.execute_activity(
                 needs.let_go,
-                LetGo(run=run, order=self.order, token=token),
+                LetGo(run=run, order=self.order, token=token, looked_at=self.looked_at),
                 task_queue=addresses.runner_control(run.host),
                 start_to_close_timeout=timing.ONE_QUERY,
-                schedule_to_start_timeout=timing.RUNNER_PATIENCE,
+                schedule_to_start_timeout=timedelta(seconds=self.timing.look_is_fresh_for),
                 retry_policy=timing.ONCE,
             )
         except ActivityError as trouble:

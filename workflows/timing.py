@@ -89,6 +89,7 @@ class Timing:
     retry_preflight: float = 30.0
     retry_preflight_limit: float = 24 * 3600.0
     verification_is_fresh_for: float = 300.0
+    look_is_fresh_for: float = 30.0
     ask_for_requester: float = 900.0
     turn_is_idle_after: float = 600.0
     supersede_in_progress_after: float = 10 * 86400.0

@@ -168,6 +168,7 @@ class Desk:
     looks: int = 0
     spawned: list[SpawnGhost] = field(default_factory=list)
     aborted: list[AbortGhost] = field(default_factory=list)
+    grants: list[LetGo] = field(default_factory=list)
     woken: list[Woke] = field(default_factory=list)
     ghost_events: dict[str, list[GhostEvent]] = field(default_factory=dict)
     copying: asyncio.Event = field(default_factory=asyncio.Event)
@@ -503,6 +504,7 @@ class Desk:
 
     @activity.defn
     async def let_go(self, ask: LetGo) -> None:
+        self.grants.append(ask)
         events = self.ghost_events[ask.run.run_id]
         if self.cut_over_failures:
             self.cut_over_failures -= 1

@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
 from activities.errors import OurBug
-from tests.workflows.desk import Desk, migration
+from tests.workflows.desk import QUICK, Desk, migration, working
 from workflows import addresses
-from workflows.messages import Abort, AbortGhost, Comparison, GhostEvent, PreflightVerdict, PrimaryIdentity
-from workflows.rules.names import MigrationId
+from workflows.messages import Abort, AbortGhost, AuditRecord, Comparison, GhostEvent, PreflightVerdict, PrimaryIdentity
+from workflows.rules.names import MigrationId, PullRequestRef
 from workflows.rules.plan import Refusal
 from workflows.rules.stages import MigrationState
 from workflows.table_migration import TableMigration
@@ -46,6 +50,25 @@ async def test_a_table_changed_during_the_copy_is_not_swapped(desk: Desk) -> Non
     result = await (await desk.by_hand(migration()).start("one")).result()
     assert "failed" == result.outcome
     assert 1 == len(desk.aborted)
+    assert set() == desk.live
+
+
+async def test_a_release_that_took_long_to_write_down_looks_at_the_primary_again(temporal: Client) -> None:
+    class SlowToWrite(Desk):
+        full = True
+
+        @activity.defn
+        async def record(self, entry: AuditRecord) -> None:
+            if entry.what == "cut-over released" and self.full:
+                self.full = False
+                self.release_answer = lambda _: refused(changed=True)  # somebody adds an index meanwhile
+                raise ApplicationError("The disk of the audit file is full.")  # tried again a second later
+            await super().record(entry)
+
+    desk = SlowToWrite(client=temporal, ref=PullRequestRef("acme", "audit", 1), timing=replace(QUICK, look_is_fresh_for=0.5))
+    async with working(desk):
+        result = await (await desk.by_hand(migration()).start("one")).result()
+    assert ("failed", []) == (result.outcome, desk.grants)
     assert set() == desk.live
 
 
