@@ -99,7 +99,7 @@ class PullRequest:
         if story.snapshot is not None and not story.inbox and not self._look_is_due:
             return
         await self._space_looks()
-        self._drain_inbox()
+        delivered = self._drain_inbox()
         people = (*(given.actor for given in self.commands), *(pressed.actor for pressed in self.reruns))
         ask = ReadPullRequest(ref=story.ref, comment_cursor=story.comment_cursor, people=people)
         try:
@@ -116,8 +116,10 @@ class PullRequest:
         finally:
             self.last_look = workflow.time()
         story.trouble = ""
-        twins_before = story.snapshot.twins if story.snapshot else ()
+        before = story.snapshot
+        twins_before = before.twins if before else ()
         voided = story.take(snapshot)
+        story.note_whether_too_early(before, delivered=delivered)
         if voided:
             await self.publishing.announce(Announcement.APPROVALS_VOID, key=f"void/{snapshot.head_sha}/{snapshot.base_ref}", text=voided)
         reruns, self.reruns = self.reruns, []
@@ -242,8 +244,8 @@ class PullRequest:
         if story.trouble:
             return story.timing.look_again_after_trouble
         if story.plan_again_at and story.open and story.campaign is None:
-            return min(story.timing.look_again, max(story.plan_again_at - workflow.time(), 0.0))
-        return story.timing.look_again
+            return min(story.wait_for_news, max(story.plan_again_at - workflow.time(), 0.0))
+        return story.wait_for_news
 
     @property
     def _look_is_due(self) -> bool:
@@ -255,7 +257,8 @@ class PullRequest:
         if self.last_look and wait > 0:
             await workflow.sleep(wait)
 
-    def _drain_inbox(self) -> None:
+    def _drain_inbox(self) -> bool:
+        """Returns whether a delivery of GitHub's was among it."""
         heard, self.story.inbox[:] = list(self.story.inbox), []
         for message in heard:
             match message:
@@ -269,6 +272,7 @@ class PullRequest:
                     self.reruns.append(message)
                 case Woke():
                     pass
+        return any(isinstance(message, Woke) and message.guid for message in heard)
 
     async def _wake_twin(self, number: int) -> None:
         """The other pull request with this head must learn of it (or of its end) too; a failure only delays that."""

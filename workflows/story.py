@@ -185,6 +185,7 @@ class Story:
     handled: list[str] = field(default_factory=list)
     answers: list[CommandAnswer] = field(default_factory=list)
     trouble: str = ""
+    looks_for_news: int = 0
 
     # ── What GitHub says ──
 
@@ -232,6 +233,21 @@ class Story:
         if not changes or not given or (self.campaign is not None and not self.campaign.over):
             return ""
         return f"The approval given by {' and '.join(given)} no longer counts: {'; '.join(changes)}."
+
+    def note_whether_too_early(self, before: PullRequestSnapshot | None, *, delivered: bool) -> None:
+        """GitHub's API lags behind its own webhooks: a look that shows nothing of what a delivery tells of is made again, a few times."""
+        now = self.snapshot
+        if before is None or now is None or now.commands or _what_people_did(before) != _what_people_did(now):
+            self.looks_for_news = 0
+        elif delivered:
+            self.looks_for_news = 1
+        elif self.looks_for_news:
+            self.looks_for_news = (self.looks_for_news + 1) % (len(self.timing.look_for_news) + 1)
+
+    @property
+    def wait_for_news(self) -> float:
+        """Seconds until the next look without any news."""
+        return self.timing.look_for_news[self.looks_for_news - 1] if self.looks_for_news else self.timing.look_again
 
     # ── Plan ──
 
@@ -749,3 +765,9 @@ def _fresh(name: MigrationId, migration: PlannedMigration) -> MigrationRun:
 
 def row_key(row: DatabaseRow) -> str:
     return f"{row.environment}/{row.type}/{row.database}"
+
+
+def _what_people_did(snapshot: PullRequestSnapshot) -> tuple[object, ...]:
+    """The part of a snapshot that deliveries tell of; our own labels and comments are no news."""
+    ready = snapshot.protocol.labels.for_review in snapshot.labels
+    return (snapshot.state, snapshot.head_sha, snapshot.base_ref, snapshot.reviews, ready, snapshot.tampered)

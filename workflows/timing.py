@@ -82,6 +82,7 @@ class Timing:
     snapshot_spacing: float = 3.0
     look_again: float = 6 * 3600.0
     look_again_after_trouble: float = 120.0
+    look_for_news: tuple[float, ...] = (5.0, 15.0, 60.0)
     plan_again_after: float = 60.0  # a refusal that may pass by itself; each further wait is twice as long
     plan_again_at_most: float = 3600.0
     narrate_every: float = 30.0

@@ -89,6 +89,7 @@ WORKFLOWS = [PullRequest, ClusterQueue, TableMigration, Registry, Sweep, Round, 
 
 QUICK = Timing(
     snapshot_spacing=0.02,
+    look_for_news=(0.3, 0.3, 0.3),
     narrate_every=0.2,
     release_back_off=0.05,
     retry_preflight=0.05,

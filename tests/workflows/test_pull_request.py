@@ -2,7 +2,8 @@
 
 from tests.workflows.desk import AUTHOR, DBA, FIRST, OWNER, SECOND, STRANGER, Desk, migration
 from workflows import addresses
-from workflows.messages import Announcement, Comparison, PreflightVerdict, PrimaryIdentity, Release
+from workflows.messages import Announcement, Comparison, PreflightVerdict, PrimaryIdentity, Release, Woke
+from workflows.pull_request import PullRequest
 from workflows.rules.approvals import ReviewState
 from workflows.rules.checks import CheckState
 from workflows.rules.names import Labels, PlanDigest
@@ -370,3 +371,13 @@ async def test_a_word_for_another_plan_lets_nothing_go(desk: Desk) -> None:
     assert "cut-over released" not in [one.what for one in desk.records]
     await swap.signal(TableMigration.hear, Release(order.migration_id, digest=order.digest))
     await desk.until_stage("complete")
+
+
+async def test_a_look_that_came_before_github_shows_the_push_is_made_again(desk: Desk) -> None:
+    await desk.wake("pull_request.opened")
+    await desk.until_stage("awaiting-label")
+    await desk.story().signal(PullRequest.hear, Woke(ref=desk.ref, reason="pull_request.synchronize", guid="early"))
+    looks = desk.looks
+    await desk.until(lambda: desk.looks > looks)
+    desk.push(SECOND, migration(), migration("production"))  # only now can it be seen, and nobody tells of it again
+    await desk.until(lambda: desk.current(head=SECOND) is CheckState.ACTION_REQUIRED)
