@@ -309,10 +309,13 @@ class Publishing:
             )
 
     async def answer(self, given: CommandGiven, answer: CommandAnswer) -> None:
-        """A reaction marks a comment's command as handled; a refusal also says why."""
-        if given.door is Door.COMMENT and given.comment_id:
+        """A reaction marks a comment's command as handled; a refusal also says why: in a comment of its own to those who are involved, to
+        strangers in the sticky one alone, or anybody could make us write without end.
+        """
+        is_comment = given.door is Door.COMMENT and bool(given.comment_id)
+        if is_comment:
             await self._mark(React(ref=self.story.ref, comment_id=given.comment_id, done=answer.done))
-        if not answer.done:
+        if not answer.done and (not is_comment or self.story.involves(given.actor)):
             await self.announce(Announcement.COMMAND_REFUSED, key=f"command/{given.id}", text=answer.text)
 
     async def _mark(self, mark: React) -> None:

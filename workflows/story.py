@@ -23,7 +23,7 @@ from workflows.rules import approvals, checks, stages
 from workflows.rules.approvals import Approvals, Publication
 from workflows.rules.checks import CheckRun, CheckState, RowState
 from workflows.rules.commands import RetryMigration
-from workflows.rules.names import DatabaseRow, HeadSha, Login, MigrationId, PlanDigest, PullRequestRef, Target
+from workflows.rules.names import DatabaseRow, HeadSha, Login, MigrationId, PlanDigest, PullRequestRef, Target, same_login
 from workflows.rules.plan import DatabasePlan, Drift, Enrolment, PlannedMigration, Refusal, Strategy, digest_of
 from workflows.rules.stages import MigrationState, Stage
 from workflows.timing import Timing
@@ -248,6 +248,14 @@ class Story:
     def wait_for_news(self) -> float:
         """Seconds until the next look without any news."""
         return self.timing.look_for_news[self.looks_for_news - 1] if self.looks_for_news else self.timing.look_again
+
+    def involves(self, person: Login) -> bool:
+        """The author, an owner or a DBA."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return False
+        known = (snapshot.author, *snapshot.members.owners, *snapshot.members.dbas)
+        return any(same_login(person, one) for one in known)
 
     # ── Plan ──
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from activities.errors import OurBug, TryAgain
-from tests.workflows.desk import DBA, FIRST, OWNER, SECOND, STRANGER, Desk, migration
+from tests.workflows.desk import AUTHOR, DBA, FIRST, OWNER, SECOND, Desk, migration
 from tests.workflows.test_pull_request import LABELS, approved_by_both
 from workflows.messages import Announcement, Comparison, PreflightVerdict, PublishCheck, React, Say
 from workflows.rules.checks import CheckState
@@ -63,7 +63,7 @@ async def test_a_command_is_marked_and_answered_when_github_is_there_again(desk:
     desk.timing = replace(desk.timing, look_again_after_trouble=0.1)
     away = [once(lambda ask: isinstance(ask, React)), once(lambda ask: isinstance(ask, Say))]
     desk.trouble = lambda ask: next((wrong for one in away if (wrong := one(ask)) is not None), None)
-    desk.comment(STRANGER, "abort")
+    desk.comment(AUTHOR, "abort")
     await desk.wake()
     await desk.until(lambda: bool(desk.reactions) and said(desk, Announcement.COMMAND_REFUSED) == 1)
     await looked_again(desk)

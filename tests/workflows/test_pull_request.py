@@ -381,3 +381,15 @@ async def test_a_look_that_came_before_github_shows_the_push_is_made_again(desk:
     await desk.until(lambda: desk.looks > looks)
     desk.push(SECOND, migration(), migration("production"))  # only now can it be seen, and nobody tells of it again
     await desk.until(lambda: desk.current(head=SECOND) is CheckState.ACTION_REQUIRED)
+
+
+async def test_a_stranger_is_refused_with_a_reaction_and_not_with_a_comment_of_its_own(desk: Desk) -> None:
+    await desk.wake()
+    await desk.until_stage("awaiting-label")
+    desk.comment(STRANGER, "abort")
+    desk.comment(AUTHOR, "abort")
+    await desk.wake()
+    await desk.until(lambda: len(desk.reactions) == 2)
+    await desk.until(lambda: Announcement.COMMAND_REFUSED in [one.announcement for one in desk.said])
+    assert ["command/comment/2/1"] == [one.key for one in desk.said if one.announcement is Announcement.COMMAND_REFUSED]
+    assert [False, False] == [one.done for one in desk.reactions]
