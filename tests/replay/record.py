@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ from workflows.rules.commands import AddRepository, MapRepository, SetAutorun
 from workflows.rules.names import HeadSha, Labels, MigrationId, PullRequestRef
 from workflows.rules.plan import ChangeKind, Refusal, Strategy
 from workflows.rules.stages import MigrationState
-from workflows.sweep import Sweep, SweepOrder
+from workflows.sweep import Round, Sweep, SweepOrder
 
 HISTORIES: Final = Path(__file__).parent / "histories"
 UNRELEASED: Final = HISTORIES / "unreleased"
@@ -190,6 +191,16 @@ async def a_sweep(recorder: Recorder) -> None:
         await recorder.keep("sweep", sweep.id)
 
 
+async def a_round(recorder: Recorder) -> None:
+    """One pull request has changed, another's was closed and nobody said so."""
+    desk = Desk(client=recorder.client, ref=PullRequestRef("acme", "shop", 4), repositories=["acme/shop"], stories=[7])
+    desk.listed = {4: datetime.now(UTC).isoformat()}
+    async with working(desk):
+        handle = await recorder.client.start_workflow(Round.run, id=addresses.ROUND, task_queue=addresses.CONTROL)
+        await handle.result()
+        await recorder.keep("round", handle.id)
+
+
 async def a_queue_that_continues_as_new(recorder: Recorder) -> None:
     """Its client's server suggests that after twenty events."""
     desk = Desk(client=recorder.client)
@@ -249,6 +260,7 @@ async def record(folder: Path) -> None:
         await statements_by_hand(recorder)
         await a_registry(recorder)
         await a_sweep(recorder)
+        await a_round(recorder)
     async with _server(limit__historyCount__suggestContinueAsNew="20") as client:
         await a_queue_that_continues_as_new(Recorder(client, folder))
 
