@@ -130,7 +130,7 @@ class Publishing:
             published = await workflow.execute_activity(
                 publish_check,
                 ask,
-                start_to_close_timeout=timing.ONE_LOOK,
+                start_to_close_timeout=timing.ONE_WRITE,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
                 retry_policy=timing.TRY_AGAIN,
             )
@@ -157,7 +157,7 @@ class Publishing:
             workflow.execute_activity(
                 publish_check,
                 PublishCheck(ref=self.story.ref, run=ended, row=None, view=view),
-                start_to_close_timeout=timing.ONE_LOOK,
+                start_to_close_timeout=timing.ONE_WRITE,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
                 retry_policy=timing.TRY_AGAIN,
             ),
@@ -194,7 +194,7 @@ class Publishing:
             workflow.execute_activity(
                 publish_comment,
                 PublishComment(view=view),
-                start_to_close_timeout=timing.ONE_LOOK,
+                start_to_close_timeout=timing.ONE_WRITE,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
                 retry_policy=timing.TRY_AGAIN,
             ),
@@ -215,7 +215,7 @@ class Publishing:
             workflow.execute_activity(
                 set_labels,
                 SetLabels(ref=story.ref, wanted=tuple(wanted), protocol=snapshot.protocol),
-                start_to_close_timeout=timing.ONE_LOOK,
+                start_to_close_timeout=timing.ONE_WRITE,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
                 retry_policy=timing.TRY_AGAIN,
             ),
@@ -265,7 +265,7 @@ class Publishing:
             workflow.execute_activity(
                 request_review,
                 RequestReview(ref=view.ref, team=view.databases_team),
-                start_to_close_timeout=timing.ONE_LOOK,
+                start_to_close_timeout=timing.ONE_WRITE,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
                 retry_policy=timing.A_FEW_TIMES,
             ),
@@ -284,7 +284,7 @@ class Publishing:
             workflow.execute_activity(
                 say,
                 Say(ref=story.ref, announcement=announcement, key=key, view=story.view(), text=text),
-                start_to_close_timeout=timing.ONE_LOOK,
+                start_to_close_timeout=timing.ONE_WRITE,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
                 retry_policy=timing.TRY_AGAIN,
             ),
@@ -301,7 +301,7 @@ class Publishing:
                 workflow.execute_activity(
                     notify,
                     Notice(subject=f"{story.ref}: {announcement.value}", body=story.one_line()),
-                    start_to_close_timeout=timing.ONE_LOOK,
+                    start_to_close_timeout=timing.ONE_WRITE,
                     retry_policy=timing.A_FEW_TIMES,
                 ),
                 "a notice for the chat",
@@ -323,7 +323,7 @@ class Publishing:
             workflow.execute_activity(
                 react,
                 mark,
-                start_to_close_timeout=timing.ONE_LOOK,
+                start_to_close_timeout=timing.ONE_WRITE,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
                 retry_policy=timing.A_FEW_TIMES,
             ),

@@ -106,7 +106,7 @@ class PullRequest:
             snapshot = await workflow.execute_activity(
                 read_pull_request,
                 ask,
-                start_to_close_timeout=timing.ONE_LOOK,
+                start_to_close_timeout=timing.ONE_SNAPSHOT,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
                 retry_policy=timing.TRY_AGAIN,
             )
