@@ -145,4 +145,4 @@ def _exit(work: command_line.Work) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    command_line.leave_with(app)

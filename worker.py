@@ -167,4 +167,4 @@ async def _told_to_stop() -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command_line.leave_with(lambda: typer.run(main))

@@ -3,6 +3,8 @@
 import asyncio
 import getpass
 import json
+import logging
+import os
 import re
 import shlex
 import sys
@@ -10,7 +12,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -304,6 +306,26 @@ def run(work: Work) -> int:
         return _refuse(wrong.message)
     except RPCError as wrong:
         return _refuse(f"Temporal refused: {wrong.message} ({wrong.status.name}). {NO_WORKER if _is_silence(wrong) else ''}".rstrip())
+
+
+def leave_with(program: Callable[[], object]) -> NoReturn:
+    """Run a whole program, and leave with its exit code without Python's tear-down.
+
+    Temporal's threads may still be handing an answer over, and one that does so while the interpreter ends aborts the process ("Fatal Python
+    error: PyGILState_Release", exit −6) after everything was done.
+    """
+    try:
+        program()
+        code: object = DONE
+    except SystemExit as ended:
+        code = ended.code
+    if code is not None and not isinstance(code, int):
+        err.print(str(code), markup=False)
+        code = 1
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or DONE)
 
 
 def _is_silence(wrong: RPCError) -> bool:

@@ -36,7 +36,7 @@ ONE_LOOK: Final = timedelta(minutes=2)
 """One attempt at a look at a server, a runner or a long list of GitHub's."""
 
 ONE_SNAPSHOT: Final = timedelta(seconds=60)
-"""One attempt at reading a pull request whole: a dozen requests, most of them at once. What a killed worker had begun is missed after this."""
+"""One attempt at reading a pull request whole: a dozen requests, most of them at once. A worker killed at it is missed after this."""
 
 ONE_WRITE: Final = timedelta(seconds=45)
 """One attempt at writing one thing to GitHub: at most a token, a look at what is there, and the write, of ten seconds each."""

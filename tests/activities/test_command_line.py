@@ -1,6 +1,8 @@
 """The command line against a real Temporal, with and without a worker."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -139,3 +141,9 @@ async def test_a_story_that_was_started_by_hand_is_found_by_its_search_attribute
     await command_line.start_pull_request(settings, "Acme/Shop#5004")
     described = await temporal.get_workflow_handle(addresses.pull_request(PullRequestRef("acme", "shop", 5004))).describe()
     assert "Acme/Shop#5004" == described.typed_search_attributes[addresses.PULL_REQUEST]
+
+
+def test_a_program_is_left_with_its_exit_code_after_all_that_it_said() -> None:
+    program = "import sys; from activities.command_line import leave_with; leave_with(lambda: (print('said'), sys.exit(2)))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (2, "said\n", "") == (ended.returncode, ended.stdout, ended.stderr)
