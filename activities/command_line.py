@@ -311,8 +311,8 @@ def run(work: Work) -> int:
 def leave_with(program: Callable[[], object]) -> NoReturn:
     """Run a whole program, and leave with its exit code without Python's tear-down.
 
-    Temporal's threads may still be handing an answer over, and one that does so while the interpreter ends aborts the process ("Fatal Python
-    error: PyGILState_Release", exit −6) after everything was done.
+    Temporal's threads may still be handing an answer over, and one that does so while the interpreter ends aborts the process ("Fatal
+    Python error: PyGILState_Release", exit −6) after everything was done.
     """
     try:
         program()
