@@ -84,9 +84,10 @@ def test_a_process_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_when_python_dies_its_processes_and_folders_go_too(tmp_path: Path, end: signal.Signals) -> None:
     program = f"""
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from embedded.processes import Process, TemporaryFolder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would its children
 folder = TemporaryFolder("orphan")
 sleeper = Process("sleeper", {SLEEP!r}, log=folder.path / "log")
 print(sleeper.pid, folder.path, flush=True)

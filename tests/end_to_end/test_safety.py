@@ -78,6 +78,12 @@ def moves_main(shop: Shop, files: Files) -> None:
     shop.company.until(lambda: [one.path for one in shop.world.requests].count(path) > before, "a look at the new main branch")
 
 
+def shown_plan(change: Change) -> str:
+    """The beginning of the digest in the comment's last line."""
+    found = re.search(r"Plan `([0-9a-f]+)` for commit", change.sticky)
+    return found[1] if found else ""
+
+
 def test_a_main_branch_that_moves_on_costs_nobody_an_approval(shop: Shop) -> None:
     change = adds_a_table(shop)
     change.until_conclusion("action_required")
@@ -98,8 +104,11 @@ def test_a_main_branch_that_moves_on_costs_nobody_an_approval(shop: Shop) -> Non
 def test_a_column_that_others_merge_while_a_change_of_its_table_waits_is_not_dropped(shop: Shop) -> None:
     change = adds_a_column(shop)
     change.until_conclusion("action_required")
+    change.until(lambda: shown_plan(change), "the plan to be shown")
+    before = shown_plan(change)
     shop.run("ALTER TABLE orders ADD COLUMN vip tinyint NOT NULL DEFAULT '0' AFTER id")
     moves_main(shop, {"orders/orders.sql": ORDERS.replace("AUTO_INCREMENT,\n", "AUTO_INCREMENT,\n  `vip` tinyint NOT NULL DEFAULT '0',\n")})
+    change.until(lambda: shown_plan(change) not in {"", before}, "the new plan to be shown")
     change.approved_by_both()
     change.until_conclusion("success")
     assert ["id", "vip", "customer", "note"] == columns(shop)

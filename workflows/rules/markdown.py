@@ -32,7 +32,7 @@ def code(text: str) -> str:
     if not line:
         return "(empty)"
     # A backtick, or a pipe after a backslash, cannot be escaped inside a code span of a table; entities can.
-    return f"`{line}`" if _PLAIN.fullmatch(line) else code_html(line)
+    return f"`{line}`" if _PLAIN.fullmatch(line) else code_html(line).replace("_", "&#95;")  # between tags it would be emphasis
 
 
 def code_html(text: str) -> str:

@@ -22,6 +22,7 @@ MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
         ("(empty)", " \n"),
         ("<code>a&#124;b</code>", "a|b"),
         ("<code>a&#96;b</code>", "a`b"),
+        ("<code>&#95;&#96;&#95;</code>", "_`_"),
         ("`<b>@x</b>`", "<b>@x</b>"),
         ("<code>&#92;u202ex</code>", "\u202ex"),
     ],
