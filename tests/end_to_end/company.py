@@ -23,6 +23,7 @@ from workflows import addresses
 from workflows.registry import Registry
 from workflows.rules.commands import AddRepository, MapRepository, RegistryChange
 from workflows.rules.names import PullRequestRef
+from workflows.sweep import Round
 
 _numbers = itertools.count(1)
 
@@ -104,13 +105,14 @@ class Company:
             inventory.write("\n".join([*lines, 'rw_host = "127.0.0.1"', f"rw_port = {port}", ""]))
 
     def go_round(self) -> None:
-        """What the schedule does every few minutes."""
+        """What the schedule does every few minutes, to its end."""
 
-        async def trigger() -> None:
+        async def once() -> None:
             client = await self.product.stack.temporal.client()
-            await client.get_schedule_handle(addresses.ROUND).trigger()
+            name = f"{addresses.ROUND}-{next(_numbers)}"
+            await asyncio.wait_for(client.execute_workflow(Round.run, id=name, task_queue=addresses.CONTROL), 60)
 
-        asyncio.run(trigger())
+        asyncio.run(once())
 
     def until_ended(self, pull: PullRequest, *, seconds: float = 60) -> str:
         """The story's last line, once its workflow has nothing left to wait for."""

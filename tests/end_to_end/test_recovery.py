@@ -91,16 +91,18 @@ def test_deliveries_that_found_the_door_shut_are_made_up_for(company: Company) -
 def test_what_lost_webhooks_would_have_said_is_found_out_by_a_round(company: Company) -> None:
     shop = company.shop({"orders": ORDERS}, rows=10, environments={"staging": "staging"})
     company.world.chaos.deliveries(lose=1.0)
-    change = shop.open("add-note", {"orders/orders.sql": with_column(ORDERS, "`note` int DEFAULT NULL")})
-    company.go_round()
-    change.until_conclusion("action_required")
-    change.ready()
-    change.approve("oscar")
-    company.go_round()
-    change.until(lambda: "migration:skeefree:detected" in change.labels, "the plan to be detected")
-    change.close()
-    company.go_round()
-    company.world.chaos.calm()
+    try:
+        change = shop.open("add-note", {"orders/orders.sql": with_column(ORDERS, "`note` int DEFAULT NULL")})
+        company.go_round()
+        change.until_conclusion("action_required")
+        change.ready()
+        change.approve("oscar")
+        company.go_round()
+        change.until(lambda: "migration:skeefree:detected" in change.labels, "the plan to be detected")
+        change.close()
+        company.go_round()
+    finally:
+        company.world.chaos.calm()
     assert "closed" in company.until_ended(change.pull)
 
 
