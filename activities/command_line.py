@@ -80,7 +80,7 @@ async def start_pull_request(settings: Settings, url: str) -> int:
 
 
 async def change_registry(settings: Settings, line: str, patience: float = 30.0) -> int:
-    """add-repo, repo-map, repo-autorun. patience: seconds."""
+    """add-repo, repo-map, repo-unmap, repo-autorun; what is open in the repository is looked at again. patience: seconds."""
     parsed = commands.parse(line, prefix="starter.py")
     if isinstance(parsed, Refusal):
         return _refuse(f"{parsed.what} {parsed.next}")
