@@ -23,7 +23,7 @@ screenshot: tools ## The README's picture of a pull request, taken while the dem
 
 .PHONY: test
 test: lint tools ## Linters, types, import contracts, and every test
-	@PYTHONPATH=.:temporal-dev $(VENV)/bin/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@PYTHONPATH=.:temporal-dev $(VENV)/bin/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## ruff, mypy --strict and the import contracts

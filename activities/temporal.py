@@ -52,7 +52,7 @@ def _no_file() -> bool:
     return not (Path.home() / ".config" / "temporalio" / "temporal.toml").exists()
 
 
-PURE_MODULES = ("workflows.rules", "workflows.messages", "workflows.timing", "workflows.addresses", "workflows.needs")
+PURE_MODULES = ("workflows.rules", "workflows.messages", "workflows.timing", "workflows.addresses", "workflows.needs", "workflows.story")
 """Shared by all workflows of a worker instead of imported anew for each. They hold dataclasses, constants and pure functions only; an
 import contract keeps rules to the standard library."""
 

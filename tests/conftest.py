@@ -8,9 +8,11 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
 from embedded import tools as embedded_tools
 from embedded.mysql import MySQLServer, Schema, Topology, new_topology, new_workspace
@@ -22,7 +24,21 @@ from embedded.tools import Tools
 settings.register_profile("skeebot", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("skeebot")
 
+TOGETHER = ("tests/demonstration/test_demo.py", "tests/end_to_end/")
+"""Tests of one process each: the demo is played once, and one company serves all of its stories."""
+
 _numbers = itertools.count(1)
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # a class without types
+    """Whoever is free takes the next test. (xdist 3.8 has a mark for groups, which pytest 9.2 does not hand on.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((place for place in TOGETHER if nodeid.startswith(place)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

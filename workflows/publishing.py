@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from enum import StrEnum
+from typing import TypeVar
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 from workflows import addresses, timing
@@ -35,6 +37,9 @@ from workflows.rules.names import DatabaseRow
 from workflows.rules.stages import MigrationState, Stage
 from workflows.story import HANDLED_KEPT, PublishedCheck, Story, Unsaid, row_key
 from workflows.trouble import is_for_people
+
+Ask = TypeVar("Ask")
+Done = TypeVar("Done")
 
 
 class Outcome(StrEnum):
@@ -127,13 +132,7 @@ class Publishing:
         same = shown is not None and shown.run == run
         story.checks[name] = PublishedCheck(run=run, since=shown.since if shown is not None and same else workflow.time())
         try:
-            published = await workflow.execute_activity(
-                publish_check,
-                ask,
-                start_to_close_timeout=timing.ONE_WRITE,
-                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
-                retry_policy=timing.TRY_AGAIN,
-            )
+            published = await _write(publish_check, ask)
         except ActivityError as trouble:
             story.trouble = f"check {name}: {trouble.cause}"
             self._shown.pop(name, None)
@@ -154,13 +153,7 @@ class Publishing:
         """
         ended = replace(run, state=CheckState.ACTION_REQUIRED)
         outcome = await self._try(
-            workflow.execute_activity(
-                publish_check,
-                PublishCheck(ref=self.story.ref, run=ended, row=None, view=view),
-                start_to_close_timeout=timing.ONE_WRITE,
-                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
-                retry_policy=timing.TRY_AGAIN,
-            ),
+            _write(publish_check, PublishCheck(ref=self.story.ref, run=ended, row=None, view=view)),
             f"the end of {run.name} on {run.head_sha[:12]}",
             troubled_by=PASSING,
         )
@@ -191,13 +184,7 @@ class Publishing:
             return
         await self.stop_narrating()
         outcome = await self._try(
-            workflow.execute_activity(
-                publish_comment,
-                PublishComment(view=view),
-                start_to_close_timeout=timing.ONE_WRITE,
-                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
-                retry_policy=timing.TRY_AGAIN,
-            ),
+            _write(publish_comment, PublishComment(view=view)),
             "the comment",
         )
         if outcome is Outcome.DONE:
@@ -212,13 +199,7 @@ class Publishing:
         if wanted in (there, story.labels_shown) and (story.labels_shown is None or wanted == story.labels_shown):
             return
         outcome = await self._try(
-            workflow.execute_activity(
-                set_labels,
-                SetLabels(ref=story.ref, wanted=tuple(wanted), protocol=snapshot.protocol),
-                start_to_close_timeout=timing.ONE_WRITE,
-                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
-                retry_policy=timing.TRY_AGAIN,
-            ),
+            _write(set_labels, SetLabels(ref=story.ref, wanted=tuple(wanted), protocol=snapshot.protocol)),
             "the labels",
         )
         if outcome is Outcome.DONE:
@@ -262,13 +243,7 @@ class Publishing:
         if key in self.story.said or not view.databases_team:
             return
         asked = await self._try(
-            workflow.execute_activity(
-                request_review,
-                RequestReview(ref=view.ref, team=view.databases_team),
-                start_to_close_timeout=timing.ONE_WRITE,
-                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
-                retry_policy=timing.A_FEW_TIMES,
-            ),
+            _write(request_review, RequestReview(ref=view.ref, team=view.databases_team), retry_policy=timing.A_FEW_TIMES),
             "the request for review",
             troubled_by=NOTHING,
         )
@@ -281,13 +256,7 @@ class Publishing:
         if story.snapshot is None or key in story.said:
             return
         said = await self._try(
-            workflow.execute_activity(
-                say,
-                Say(ref=story.ref, announcement=announcement, key=key, view=story.view(), text=text),
-                start_to_close_timeout=timing.ONE_WRITE,
-                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
-                retry_policy=timing.TRY_AGAIN,
-            ),
+            _write(say, Say(ref=story.ref, announcement=announcement, key=key, view=story.view(), text=text)),
             "an announcement",
             troubled_by=PASSING,
         )
@@ -320,13 +289,7 @@ class Publishing:
 
     async def _mark(self, mark: React) -> None:
         marked = await self._try(
-            workflow.execute_activity(
-                react,
-                mark,
-                start_to_close_timeout=timing.ONE_WRITE,
-                schedule_to_close_timeout=timing.GITHUB_PATIENCE,
-                retry_policy=timing.A_FEW_TIMES,
-            ),
+            _write(react, mark, retry_policy=timing.A_FEW_TIMES),
             "a reaction",
             troubled_by=PASSING,
         )
@@ -386,6 +349,18 @@ class Publishing:
                 workflow.upsert_memo({addresses.SHOWS: about})
                 self._shown[addresses.SHOWS] = about
         workflow.set_current_details(story.in_words())
+
+
+async def _write(does: Callable[[Ask], Awaitable[Done]], ask: Ask, *, retry_policy: RetryPolicy = timing.TRY_AGAIN) -> Done:
+    """One thing at GitHub, found before it is made."""
+    return await workflow.execute_activity(
+        does,
+        ask,
+        start_to_close_timeout=timing.ONE_WRITE,
+        schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+        heartbeat_timeout=timing.HEARTBEAT,
+        retry_policy=retry_policy,
+    )
 
 
 def _only(view: PullRequestView, row: DatabaseRow) -> PullRequestView:

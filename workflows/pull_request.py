@@ -108,6 +108,7 @@ class PullRequest:
                 ask,
                 start_to_close_timeout=timing.ONE_SNAPSHOT,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                heartbeat_timeout=timing.HEARTBEAT,
                 retry_policy=timing.TRY_AGAIN,
             )
         except ActivityError as trouble:

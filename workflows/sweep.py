@@ -102,6 +102,7 @@ class Round:
                 since.isoformat(),
                 start_to_close_timeout=timing.ONE_LOOK,
                 schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+                heartbeat_timeout=timing.HEARTBEAT,
                 retry_policy=timing.TRY_AGAIN,
             )
         except ActivityError as trouble:
@@ -141,6 +142,7 @@ async def _open(repository: str, base: str) -> list[OpenPullRequest]:
         args=[repository, base],
         start_to_close_timeout=timing.ONE_LOOK,
         schedule_to_close_timeout=timing.GITHUB_PATIENCE,
+        heartbeat_timeout=timing.HEARTBEAT,
         retry_policy=timing.TRY_AGAIN,
     )
 

@@ -9,6 +9,7 @@ from temporalio import activity
 from activities.errors import OurBug
 from activities.github.client import GitHubClient, Shown, iso
 from activities.github.render import CheckOutput, render_check
+from activities.pulse import missed_when_dead
 from workflows.messages import CheckPublished, PublishCheck
 from workflows.rules.checks import CheckRun
 
@@ -56,6 +57,7 @@ class Checks:
         self._github = github
 
     @activity.defn
+    @missed_when_dead
     async def publish_check(self, ask: PublishCheck) -> CheckPublished:
         """Errors: those of GitHubClient.call; OurBug where only a new generation could show what is wanted."""
         output = render_check(ask)

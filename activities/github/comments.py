@@ -22,6 +22,7 @@ from activities.github.client import GitHubClient, Shown, iso
 from activities.github.deliveries import STICKY_MARKER
 from activities.github.render import COMMENT_LIMIT as BODY_LIMIT
 from activities.github.render import render_say, render_sticky
+from activities.pulse import missed_when_dead
 from workflows.messages import CommentPublished, PublishComment, React, Say
 from workflows.rules.markdown import truncate_bytes
 from workflows.rules.names import PullRequestRef, same_login
@@ -92,10 +93,12 @@ class Comments:
         self._key = hashlib.sha256(b"skeebot sticky comment\n" + github.seal_key.encode()).digest()
 
     @activity.defn
+    @missed_when_dead
     async def publish_comment(self, ask: PublishComment) -> CommentPublished:
         return await self.write_sticky(ask.view.ref, render_sticky(ask.view))
 
     @activity.defn
+    @missed_when_dead
     async def say(self, ask: Say) -> None:
         """A key that was said is found again by marker and author, so a POST that landed unseen is not repeated."""
         marker = said_marker(ask.key)
@@ -105,6 +108,7 @@ class Comments:
         await self._create(ask.ref, f"{marker}\n{_fitting(render_say(ask))}")
 
     @activity.defn
+    @missed_when_dead
     async def react(self, ask: React) -> None:
         """The same reaction twice is one; a comment that was deleted meanwhile needs none."""
         path = f"/repos/{quote(ask.ref.repository)}/issues/comments/{ask.comment_id}/reactions"

@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.errors import OurBug
 from activities.github.client import GitHubClient, Shown
+from activities.pulse import missed_when_dead
 from workflows.messages import SetLabels
 from workflows.rules.names import Labels as LabelNames
 
@@ -25,6 +26,7 @@ class Labels:
         self._github = github
 
     @activity.defn
+    @missed_when_dead
     async def set_labels(self, ask: SetLabels) -> None:
         """Idempotent. GitHub compares label names without case. Errors: OurBug when a label that is not ours is wanted."""
         ours = {name.casefold(): name for name in ask.protocol.labels.ours()}

@@ -13,6 +13,7 @@ from activities.github.checks import Checks, ShownRun
 from activities.github.client import GitHubClient, Shown, Together, TooLong, iso
 from activities.github.comments import Comment, Comments
 from activities.github.people import People
+from activities.pulse import missed_when_dead
 from workflows.messages import CommandGiven, Door, OpenPullRequest, PullRequestSnapshot, React, ReadPullRequest, RequestReview
 from workflows.rules import commands
 from workflows.rules.approvals import Members, Review, ReviewState
@@ -156,6 +157,7 @@ class PullRequests:
         self._people = People(github)
 
     @activity.defn
+    @missed_when_dead
     async def read_pull_request(self, ask: ReadPullRequest) -> PullRequestSnapshot:
         """Errors: those of GitHubClient.call and of enrolment_of. Half a truth is none: any failure fails the whole."""
         ref = ask.ref
@@ -206,6 +208,7 @@ class PullRequests:
         )
 
     @activity.defn
+    @missed_when_dead
     async def list_open_pull_requests(self, repository: str, base: str) -> list[OpenPullRequest]:
         return [
             OpenPullRequest(
@@ -219,6 +222,7 @@ class PullRequests:
         ]
 
     @activity.defn
+    @missed_when_dead
     async def request_review(self, ask: RequestReview) -> None:
         """Errors: NeedsHuman when the team cannot review here."""
         slug = ask.team.rpartition("/")[2]

@@ -8,6 +8,7 @@ from typing import Final
 from temporalio import activity
 
 from activities.github.client import GitHubClient, Shown, TooLong
+from activities.pulse import missed_when_dead
 
 ATTEMPTS: Final = 3
 """Of one delivery: what our own door refuses every time is not asked for without end."""
@@ -33,6 +34,7 @@ class Redeliveries:
         self._github = github
 
     @activity.defn
+    @missed_when_dead
     async def redeliver_failed(self, since: str) -> int:
         """Errors: those of GitHubClient.pages_as_app, but for the length of the list: what is left comes with the next round."""
         attempts: defaultdict[str, list[_Delivery]] = defaultdict(list)

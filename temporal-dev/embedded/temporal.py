@@ -15,6 +15,14 @@ from workflows.addresses import SEARCH_ATTRIBUTES
 
 NAMESPACE: Final = "default"
 _START_SECONDS = 60.0
+_DYNAMIC: Final = {
+    "frontend.WorkflowTimeSkippingEnabled": "true",
+    # A shard's queues read what is new at most 20 times a second, and a development server has one shard: each step of each workflow would
+    # wait for the next of those 50 ms.
+    "history.transferProcessorMaxPollRPS": "1000",
+    "history.timerProcessorMaxPollRPS": "1000",
+    "history.visibilityProcessorMaxPollRPS": "1000",
+}
 _KINDS: Final[dict[SearchAttributeIndexedValueType, str]] = {
     SearchAttributeIndexedValueType.KEYWORD: "Keyword",
     SearchAttributeIndexedValueType.KEYWORD_LIST: "KeywordList",
@@ -35,7 +43,7 @@ class TemporalServer:
         self.port = 0
         self.ui_port = 0
         self._ui = ui
-        self._dynamic = {"frontend.WorkflowTimeSkippingEnabled": "true", **(dynamic or {})}
+        self._dynamic = _DYNAMIC | dict(dynamic or {})
         self._process: Process | None = None
 
     @property

@@ -24,8 +24,6 @@ from embedded.product import end_ghosts
 
 ORDERS = 2_000
 
-pytestmark = pytest.mark.xdist_group("the demo")  # played once, not once in each test process
-
 
 @dataclass
 class Played:

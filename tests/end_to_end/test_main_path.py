@@ -1,10 +1,6 @@
 """A pull request becomes an altered table: everything real but GitHub."""
 
-import pytest
-
 from tests.end_to_end.company import ORDERS, Company, with_column
-
-pytestmark = pytest.mark.xdist_group("end to end")
 
 
 def test_a_pull_request_becomes_an_altered_table_everywhere(company: Company) -> None:

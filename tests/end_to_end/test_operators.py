@@ -5,12 +5,8 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
-
 from tests.end_to_end.company import ORDERS, Change, Company
 from tests.end_to_end.copying import altered_once, copying
-
-pytestmark = pytest.mark.xdist_group("end to end")
 
 
 def name_of(change: Change) -> str:

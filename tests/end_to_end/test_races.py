@@ -6,15 +6,11 @@ import random
 import time
 from collections.abc import Iterator
 
-import pytest
-
 from embedded.product import IN_A_HURRY
 from tests.end_to_end.company import ORDERS, Change, Company, Shop, with_column
 from tests.fakes.github.objects import CheckRun
 from workflows.rules.checks import CheckState, RowState, roll_up
 from workflows.rules.names import DatabaseRow, HeadSha
-
-pytestmark = pytest.mark.xdist_group("end to end")
 
 NOTES = "CREATE TABLE `notes` (\n  `id` int NOT NULL,\n  `note` varchar({width}) NOT NULL,\n  PRIMARY KEY (`id`)\n) ENGINE=InnoDB;\n"
 

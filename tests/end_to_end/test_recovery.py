@@ -4,12 +4,11 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-import pytest
-
 from tests.end_to_end.company import ORDERS, Company, with_column
 from tests.end_to_end.copying import altered_once, copying, runs_of, started_over
 
-pytestmark = pytest.mark.xdist_group("end to end")
+BEFORE_IT_LOOKS = 20.0
+"""Seconds: less than after which a story looks by itself here (IN_A_HURRY)."""
 
 
 def test_a_killed_worker_adopts_the_gh_ost_that_went_on_without_it_and_hears_what_was_said_meanwhile(company: Company) -> None:
@@ -35,13 +34,17 @@ def test_a_killed_worker_adopts_the_gh_ost_that_went_on_without_it_and_hears_wha
 def test_a_worker_that_was_killed_while_it_planned_is_soon_missed(company: Company) -> None:
     databases = [f"d{number}" for number in range(8)]
     shop = company.shop({"orders": ORDERS}, databases=databases, environments={"staging": "staging"})
-    change = shop.open("add-note", {f"{one}/orders.sql": with_column(ORDERS, "`note` int DEFAULT NULL") for one in databases})
-    change.until_conclusion("in_progress")
-    assert company.product.worker is not None
-    company.product.worker.kill()
+    company.world.chaos.latency = (0.5, 1.0)  # the planning takes longer than the killing
+    try:
+        change = shop.open("add-note", {f"{one}/orders.sql": with_column(ORDERS, "`note` int DEFAULT NULL") for one in databases})
+        change.until_conclusion("in_progress")
+        assert company.product.worker is not None
+        company.product.worker.kill()
+    finally:
+        company.world.chaos.calm()
     company.product.start_worker()
     assert "in_progress" == change.conclusion()
-    change.until_conclusion("action_required", seconds=150)
+    change.until_conclusion("action_required")
 
 
 def test_a_gh_ost_that_was_killed_is_fenced_and_resumed_from_its_checkpoint(company: Company) -> None:
@@ -98,12 +101,12 @@ def test_what_lost_webhooks_would_have_said_is_found_out_by_a_round(company: Com
         change.ready()
         change.approve("oscar")
         company.go_round()
-        change.until(lambda: "migration:skeefree:detected" in change.labels, "the plan to be detected")
+        change.until(lambda: "migration:skeefree:detected" in change.labels, "the plan to be detected", seconds=BEFORE_IT_LOOKS)
         change.close()
         company.go_round()
     finally:
         company.world.chaos.calm()
-    assert "closed" in company.until_ended(change.pull)
+    assert "closed" in company.until_ended(change.pull, seconds=BEFORE_IT_LOOKS)
 
 
 def test_a_button_whose_delivery_failed_is_pressed_again_by_a_round(company: Company) -> None:

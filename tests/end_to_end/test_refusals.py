@@ -11,8 +11,6 @@ from markdown_it.token import Token
 from tests.end_to_end.company import ORDERS, Change, Company, Shop, with_column
 from tests.fakes.github.bare_git import Files, Symlink
 
-pytestmark = pytest.mark.xdist_group("end to end")
-
 NOTE = "`note` varchar(200) DEFAULT NULL"
 
 

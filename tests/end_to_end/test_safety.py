@@ -10,8 +10,6 @@ from tests.end_to_end.company import ORDERS, Change, Company, Shop, with_column
 from tests.fakes.github.bare_git import Files
 from tests.fakes.github.objects import MergeRefused, Review
 
-pytestmark = pytest.mark.xdist_group("end to end")
-
 NOTE = "`note` varchar(200) DEFAULT NULL"
 FLAG = "`flag` tinyint NOT NULL DEFAULT '0'"
 REFUNDS = ORDERS.replace("`orders`", "`refunds`")

@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
+from activities.temporal import workflow_runner
 from tests.replay.record import HISTORIES
 from worker import WORKFLOWS
 from workflows.registry import RegistryState
@@ -46,7 +47,7 @@ TODAY = {one.__name__: one for one in WORKFLOWS}
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=str)
 async def test_a_recorded_history_replays(recorded: Recorded) -> None:
-    await Replayer(workflows=[TODAY[recorded.workflow]]).replay_workflow(recorded.history)
+    await Replayer(workflows=[TODAY[recorded.workflow]], workflow_runner=workflow_runner()).replay_workflow(recorded.history)
 
 
 def test_every_kind_of_workflow_was_recorded() -> None:

@@ -106,14 +106,18 @@ def test_the_log_of_a_new_attempt_begins_where_the_last_one_ended(root: Path) ->
 def test_a_log_that_grew_too_long_keeps_its_end_and_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("activities.ghost.directory.LOG_LIMIT_BYTES", 1_000)
     monkeypatch.setattr("activities.ghost.directory.LOG_KEPT_BYTES", 100)
-    directory, _ = launched(root, ("/bin/sh", "-c", "while :; do echo 0123456789; sleep 0.01; done"))
+    directory, writer = launched(root, ("/bin/sh", "-c", "while :; do echo 0123456789; sleep 0.01; done"))
     log = directory.path / "ghost.log"
     deadline = time.monotonic() + 10
     while log.stat().st_size < 1_500:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    os.kill(writer.pid, signal.SIGSTOP)  # a line that comes in the middle of it may stand before the rest, which harms nobody
+    while Path(f"/proc/{writer.pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        assert time.monotonic() < deadline
     directory.trim_log()
     assert log.stat().st_size < 1_000
+    os.kill(writer.pid, signal.SIGCONT)
     while log.stat().st_size < 200:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -47,6 +47,11 @@ async def test_it_is_encrypted_where_the_server_offers_it(mysql_server: MySQLSer
     assert "TLS" in status["value"]
 
 
+async def test_one_tls_context_serves_all_connections(mysql_server: MySQLServer, lone_settings: MySQLSettings) -> None:
+    async with await reading(mysql_server, lone_settings) as one, await reading(mysql_server, lone_settings) as other:
+        assert one._raw.ctx is other._raw.ctx  # type: ignore[attr-defined]  # the stubs leave it out
+
+
 async def test_a_certificate_of_another_authority_is_refused(mysql_server: MySQLServer, lone_settings: MySQLSettings) -> None:
     own = mysql_server.folder / "data" / "ca.pem"
     foreign = mysql_server.folder / "data" / "private_key.pem"

@@ -538,7 +538,14 @@ async def test_it_tells_how_far_it_is_and_leaves_nothing_open(
 
     assert all(isinstance(one, Progress) for one in seen)
     assert seen
-    assert [] == fresh_schema.run("SELECT * FROM information_schema.processlist WHERE user = 'skeebot_verify'")
+    await nobody_verifies(fresh_schema)
+
+
+async def nobody_verifies(schema: Schema) -> None:
+    """MySQL takes a moment to see that a connection was closed."""
+    async with asyncio.timeout(30):
+        while schema.run("SELECT * FROM information_schema.processlist WHERE user = 'skeebot_verify'"):
+            await asyncio.sleep(0.02)
 
 
 async def test_cancelled_it_leaves_nothing_running(fresh_schema: Schema, lone_settings: MySQLSettings, lone_discovery: Discovery) -> None:
@@ -553,10 +560,7 @@ async def test_cancelled_it_leaves_nothing_running(fresh_schema: Schema, lone_se
     environment.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running_one
-    deadline = time.monotonic() + 5
-    while fresh_schema.run("SELECT * FROM information_schema.processlist WHERE user = 'skeebot_verify'"):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+    await nobody_verifies(fresh_schema)
 
 
 async def test_on_another_server_nothing_is_claimed(fresh_schema: Schema, verifications: Verifications) -> None:

@@ -53,7 +53,7 @@ class Chaos:
 
     def __init__(self, seed: int = 0) -> None:
         self._lock = threading.Lock()
-        self._random = random.Random(seed)
+        self.seed(seed)
         self._next: dict[str, list[Failure]] = {}
         self._shares: list[Share] = []
         self.duplicate = 0.0
@@ -68,7 +68,8 @@ class Chaos:
         """Seconds that every API answer takes longer, at least and at most; spent before or after the effect."""
 
     def seed(self, seed: int) -> None:
-        self._random = random.Random(seed)
+        """Answers and deliveries draw from luck of their own: one question more must not turn an arrival into a loss."""
+        self._answers, self._deliveries = random.Random(seed), random.Random(seed)
 
     def calm(self) -> None:
         """Stop everything that was asked for."""
@@ -130,8 +131,8 @@ class Chaos:
                         waiting.pop(0)
                     return failure
             for share in self._shares:
-                if (not share.operations or operation in share.operations) and self._random.random() < share.share:
-                    return self._random.choice(share.failures)
+                if (not share.operations or operation in share.operations) and self._answers.random() < share.share:
+                    return self._answers.choice(share.failures)
         return None
 
     def latencies(self) -> tuple[float, float]:
@@ -140,20 +141,20 @@ class Chaos:
         if high <= 0:
             return 0.0, 0.0
         with self._lock:
-            total, before = self._random.uniform(low, high), self._random.random()
+            total, before = self._answers.uniform(low, high), self._answers.random()
         return total * before, total * (1 - before)
 
     def fate(self) -> DeliveryFate:
         with self._lock:
-            if self._random.random() < self.lose:
+            if self._deliveries.random() < self.lose:
                 return DeliveryFate([], lost=True)
-            if self._random.random() < self.drop:
+            if self._deliveries.random() < self.drop:
                 return DeliveryFate([], dropped=True)
-            copies = 2 if self._random.random() < self.duplicate else 1
+            copies = 2 if self._deliveries.random() < self.duplicate else 1
             return DeliveryFate([self._wait() for _ in range(copies)])
 
     def _wait(self) -> float:
-        wait = self._random.uniform(*self.delay)
-        if self._random.random() < self.reorder:
-            wait += self._random.uniform(0.0, self.reorder_window)
+        wait = self._deliveries.uniform(*self.delay)
+        if self._deliveries.random() < self.reorder:
+            wait += self._deliveries.uniform(0.0, self.reorder_window)
         return wait
