@@ -11,6 +11,7 @@ from typing import Final, assert_never
 from activities.github import words
 from activities.github.words import headline, refusal
 from workflows.messages import Announcement, CommandAnswer, MigrationRun, PublishCheck, PullRequestView, Say
+from workflows.rules import commands
 from workflows.rules.checks import OUTPUT_LIMIT, CheckState, status_table, truncate_bytes
 from workflows.rules.markdown import code, code_html, cut, details, fence, mention, prose, size, table, visible
 from workflows.rules.names import DatabaseRow, Target
@@ -66,7 +67,7 @@ def render_sticky(view: PullRequestView) -> str:
         _answers(view.answers),
     ]
     ending = f"\n\n{_footer(view)}"
-    top = truncate_bytes(_paragraphs(parts), COMMENT_LIMIT - size(ending))
+    top = truncate_bytes(_as_typed(_paragraphs(parts), view), COMMENT_LIMIT - size(ending))
     room = COMMENT_LIMIT - size(ending) - size(top)
     return top + _folded_plans(view, room) + ending
 
@@ -88,6 +89,11 @@ def _late_commits(view: PullRequestView) -> str:
 def _footer(view: PullRequestView) -> str:
     plan = f"Plan {code(words.digest(view))} for" if view.digest and words.migrations(view) else "About"
     return f"<sub>{plan} commit {code(view.head_sha[:8])}. Type `{view.protocol.command_prefix} help` for what can be typed here.</sub>"
+
+
+def _as_typed(text: str, view: PullRequestView) -> str:
+    """Reasons name commands with the usual prefix; people here may have to type another."""
+    return text.replace(f"`{commands.PREFIX} ", f"`{view.protocol.command_prefix} ")
 
 
 def _paragraphs(parts: Sequence[str]) -> str:
@@ -358,13 +364,13 @@ def render_check(ask: PublishCheck) -> CheckOutput:
         return _left_behind(view)
     if ask.row is None:
         title, sentence = _aggregate_words(view, state)
-        head = _paragraphs([sentence, _command(view, state)])
+        head = _as_typed(_paragraphs([sentence, _command(view, state)]), view)
         rows = [(row, _status(view, row)) for row in view.expected]
         below = status_table(rows, OUTPUT_LIMIT - size(head) - 2) if rows else ""
     else:
         title, sentence = _row_words(view, ask.row, state)
         title, view = f"{_name(ask.row)}: {title}", _about(view, ask.row)
-        head = _paragraphs([sentence, _command(view, state)])
+        head = _as_typed(_paragraphs([sentence, _command(view, state)]), view)
         below = _migration_table(view, OUTPUT_LIMIT - size(head) - 2)
     return CheckOutput(
         title=cut(" ".join(visible(title).split()), TITLE_LIMIT),
@@ -493,7 +499,7 @@ def _actions(view: PullRequestView) -> tuple[Action, ...]:
 
 def render_say(ask: Say) -> str:
     """A new comment of at most COMMENT_LIMIT bytes: only where a person must act, and at the end."""
-    return truncate_bytes(_paragraphs(_said(ask)), COMMENT_LIMIT)
+    return truncate_bytes(_as_typed(_paragraphs(_said(ask)), ask.view), COMMENT_LIMIT)
 
 
 def _said(ask: Say) -> list[str]:

@@ -82,6 +82,18 @@ def test_another_command_prefix_is_used_wherever_something_is_to_be_typed() -> N
     assert ".skeefree" not in shown
 
 
+def test_reasons_name_commands_with_the_prefix_that_was_set() -> None:
+    view = samples.view(Stage.REFUSED)
+    reason = Refusal(code="trouble", what="MySQL is away.", next="Comment `.skeefree retry-migration`.")
+    plan = DatabasePlan(row=view.expected[0], refusal=reason)
+    view = replace(view, plans=(plan,), protocol=replace(view.protocol, command_prefix="/schema"))
+    said = Say(ref=view.ref, announcement=Announcement.FAILED, key="k", view=view, text="Type `.skeefree abort`.")
+    shown = render_sticky(view) + render_say(said)
+    assert "`/schema retry-migration`" in shown
+    assert "`/schema abort`" in shown
+    assert ".skeefree" not in shown
+
+
 # ── Checks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
