@@ -150,12 +150,14 @@ class CommandAnswer:
 class ReadPullRequest:
     """comment_cursor: id of the last comment whose commands were dealt with (0: none).
 
-    people: further logins whose team memberships are asked (those who gave a command through another door).
+    people: further logins whose team memberships are asked (those who gave a command through another door). generations_known_of: the
+    head whose check runs are known already; while it is the head they are not listed, of which there may be thousands.
     """
 
     ref: PullRequestRef
     comment_cursor: int = 0
     people: tuple[Login, ...] = ()
+    generations_known_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,10 @@ class PullRequestSnapshot:
     reviews: chronological, all people. members: who of the reviewers and commanders is an active member of which team, asked of GitHub
     in this very read. commands: unedited command lines of comments after the cursor, oldest first. comment_cursor: the highest comment
     id read. twins: numbers of other open pull requests with the same head SHA. shown_generations: check name → highest generation of
-    ours on the head. base_protected: the base branch is protected or under a ruleset. base_requires_check: it requires the aggregate
-    check. enrolment: as it was read from the Registry; None where the repository is not enrolled. tampered: somebody else edited our
-    sticky comment. comment_shown: our sticky comment is there. unknown_teams: teams of the enrolment that the organisation does not have.
+    ours on the head, where it was asked for. base_protected: the base branch is protected or under a ruleset. base_requires_check: it
+    requires the aggregate check. enrolment: as it was read from the Registry; None where the repository is not enrolled. tampered:
+    somebody else edited our sticky comment. comment_shown: our sticky comment is there. unknown_teams: teams of the enrolment that the
+    organisation does not have.
     now: GitHub's clock (Date header), ISO 8601 UTC.
     """
 

@@ -135,6 +135,7 @@ class Publishing:
             published = await _write(publish_check, ask)
         except ActivityError as trouble:
             story.trouble = f"check {name}: {trouble.cause}"
+            story.generations_are_known = False  # perhaps it shows one that we know nothing of
             self._shown.pop(name, None)
             return None
         self._shown[name] = face

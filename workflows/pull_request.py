@@ -101,7 +101,8 @@ class PullRequest:
         await self._space_looks()
         delivered = self._drain_inbox()
         people = (*(given.actor for given in self.commands), *(pressed.actor for pressed in self.reruns))
-        ask = ReadPullRequest(ref=story.ref, comment_cursor=story.comment_cursor, people=people)
+        known = story.head_sha if story.generations_are_known else ""
+        ask = ReadPullRequest(ref=story.ref, comment_cursor=story.comment_cursor, people=people, generations_known_of=known)
         try:
             snapshot = await workflow.execute_activity(
                 read_pull_request,

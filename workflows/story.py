@@ -172,6 +172,7 @@ class Story:
     held_by: str = ""
     # what GitHub shows
     checks: dict[str, PublishedCheck] = field(default_factory=dict)
+    generations_are_known: bool = False
     labels_shown: list[str] | None = None
     view_shown: str = ""
     said: list[str] = field(default_factory=list)
@@ -211,7 +212,9 @@ class Story:
     def take(self, snapshot: PullRequestSnapshot) -> str:
         """Take a snapshot in. Returns what made given approvals void, "" where nothing did."""
         before, verdict = self.snapshot, self.approvals()
-        self.snapshot = snapshot
+        if before is not None and self.generations_are_known and before.head_sha == snapshot.head_sha:
+            snapshot = replace(snapshot, shown_generations=before.shown_generations)
+        self.snapshot, self.generations_are_known = snapshot, True
         self.comment_cursor = max(self.comment_cursor, snapshot.comment_cursor)
         if snapshot.tampered:
             self.rewrite_comment = self.void_publication = True

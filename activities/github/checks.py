@@ -1,17 +1,18 @@
 """Check runs: each is found before it is made, and a completed one is never re-opened (DESIGN §2)."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from temporalio import activity
 
 from activities.errors import OurBug
-from activities.github.client import GitHubClient, Shown, iso
+from activities.github.client import GitHubClient, Shown, TooLong, iso
 from activities.github.render import CheckOutput, render_check
 from activities.pulse import missed_when_dead
 from workflows.messages import CheckPublished, PublishCheck
 from workflows.rules.checks import CheckRun
+from workflows.rules.names import PullRequestRef
 
 OUTPUT_BYTES: Final = 65_535
 """Of summary and of text, each (FACTS, GitHub)."""
@@ -70,11 +71,26 @@ class Checks:
             return await self._create(ask, wanted_id, output)
         return await self._refresh(ask, shown, output)
 
-    async def runs_on(self, repository: str, head_sha: str, *, name: str | None = None) -> list[ShownRun]:
-        """All runs of our App on a commit, superseded ones too."""
+    async def generations_on(self, ref: PullRequestRef, head_sha: str) -> dict[str, int]:
+        """Check name → highest generation that was made for that pull request and head. Errors: as runs_on."""
+        try:
+            runs = await self.runs_on(ref.repository, head_sha)
+        except TooLong:  # the newest of each name hold the highest generations, too
+            runs = await self.runs_on(ref.repository, head_sha, only="latest")
+        found: dict[str, int] = {}
+        for one in runs:
+            generation = one.generation_of(ref.number, head_sha)
+            if generation is not None:
+                found[one.name] = max(generation, found.get(one.name, generation))
+        return found
+
+    async def runs_on(
+        self, repository: str, head_sha: str, *, name: str | None = None, only: Literal["all", "latest"] = "all"
+    ) -> list[ShownRun]:
+        """All runs of our App on a commit, superseded ones too. Errors: those of GitHubClient.pages."""
         path = f"/repos/{quote(repository)}/commits/{quote(head_sha, safe='')}/check-runs"
         ours = self._github.settings.app_id
-        params: dict[str, str | int] = {"filter": "all", "app_id": ours}
+        params: dict[str, str | int] = {"filter": only, "app_id": ours}
         if name is not None:
             params["check_name"] = name
         pages = self._github.pages(path, repository, ShownRun, params=params, key="check_runs")

@@ -33,6 +33,8 @@ PAGES: Final = 30
 """At most this many pages of one list: 3,000 comments, reviews, files or open pull requests."""
 SECONDARY_LIMIT_WAIT: Final = timedelta(seconds=60)
 """GitHub asks for at least a minute where it names no time."""
+LONGEST_LIMIT: Final = 3_700.0
+"""Seconds for which a limit is believed without asking again: GitHub counts by the hour."""
 LOST_ANSWER_WAIT: Final = timedelta(seconds=5)
 """Before a write whose answer was lost is looked for: it may still be landing."""
 
@@ -150,6 +152,7 @@ class _Token:
 
     value: str
     good_until: float
+    installation: int
 
 
 class GitHubClient:
@@ -183,6 +186,7 @@ class GitHubClient:
         self._plain = GitHub(UnauthAuthStrategy(), cache_strategy=MemCacheStrategy(), **options)
         self._installations: dict[str, int] = {}
         self._tokens: dict[int, _Token] = {}
+        self._limited_until: dict[int, float] = {}
         self._renewing = asyncio.Lock()
         self._clock = datetime.now(UTC)
         self._open = AsyncExitStack()
@@ -239,15 +243,27 @@ class GitHubClient:
         Errors: TryAgain (transport, 5xx, limits), NeedsHuman (permissions, not installed, not there), OurBug (GitHub does not understand).
         """
         token = await self._token(repository)
+        self._leave_alone(token, method, path)
         answer = await self._send(method, path, token.value, params=params, body=body)
         if answer.status == 401:
             # Expired early, revoked, or the App was installed anew: once more with a fresh one.
             await self._forget(repository, token)
             token = await self._token(repository)
             answer = await self._send(method, path, token.value, params=params, body=body)
+        if _is_limit(answer) and answer.status != 422:
+            self._limited_until[token.installation] = time.monotonic() + min(_wait_of_limit(answer).total_seconds(), LONGEST_LIMIT)
         if answer.status < 400 or (answer.status in expected and not _is_limit(answer)):
             return answer
         raise self._error(answer, repository)
+
+    def _leave_alone(self, token: _Token, method: str, path: str) -> None:
+        """GitHub bans who goes on asking while it is limited, and hundreds of stories share one installation. Errors: TryAgain."""
+        left = self._limited_until.get(token.installation, 0.0) - time.monotonic()
+        if left > 0:
+            raise TryAgain(
+                f"GitHub's rate limit holds {method} {_short(path)} back for another {left:.0f} s; it was not asked.",
+                after=timedelta(seconds=left),
+            )
 
     async def get(self, path: str, repository: str, model: type[M], *, params: Mapping[str, str | int] | None = None) -> M:
         return (await self.call("GET", path, repository, params=params)).read(model)
@@ -401,7 +417,7 @@ class GitHubClient:
                 raise self._error(answer, repository, as_app=True)
             issued = answer.read(_Issued)
             lifetime = (issued.expires_at - answer.date).total_seconds()
-            token = _Token(issued.token, asked_at + max(lifetime - 60, lifetime / 2))
+            token = _Token(issued.token, asked_at + max(lifetime - 60, lifetime / 2), installation)
             self._tokens[installation] = token
             return token
 

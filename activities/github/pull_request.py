@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import NeedsHuman
-from activities.github.checks import Checks, ShownRun
+from activities.github.checks import Checks
 from activities.github.client import GitHubClient, Shown, Together, TooLong, iso
 from activities.github.comments import Comment, Comments
 from activities.github.people import People
@@ -169,7 +169,8 @@ class PullRequests:
             base = together.start(self._base_branch(ref, pull.base.ref))
             reviews = together.start(self._reviews(ref))
             comments = together.start(self._comments.all_of(ref))
-            runs = together.start(self._checks.runs_on(ref.repository, pull.head.sha))
+            known = pull.head.sha == ask.generations_known_of
+            generations = together.start(self._checks.generations_on(ref, pull.head.sha)) if not known else None
             twins = together.start(self._twins(ref, pull.head.sha)) if is_open else None
             enrolment = together.start(self._ask_enrolment(ref.repository))
         given, cursor = await self._commands(ref, comments.result(), ask.comment_cursor)
@@ -199,7 +200,7 @@ class PullRequests:
             commands=given,
             comment_cursor=cursor,
             twins=twins.result() if twins is not None else (),
-            shown_generations=_generations(runs.result(), ref, pull.head.sha),
+            shown_generations=generations.result() if generations is not None else {},
             tampered=sticky is not None and not sticky.genuine,
             comment_shown=sticky is not None,
             unknown_teams=unknown,
@@ -378,15 +379,6 @@ def _required(branch: _Branch, rules: Iterable[_Rule]) -> list[tuple[str, int | 
     for rule in rules:
         if rule.type == "required_status_checks" and rule.parameters is not None:
             found += [(one.context, one.integration_id) for one in rule.parameters.required_status_checks]
-    return found
-
-
-def _generations(runs: Iterable[ShownRun], ref: PullRequestRef, head_sha: str) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for one in runs:
-        generation = one.generation_of(ref.number, head_sha)
-        if generation is not None:
-            found[one.name] = max(generation, found.get(one.name, generation))
     return found
 
 

@@ -181,6 +181,7 @@ class Desk:
     records: list[AuditRecord] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     looks: int = 0
+    asked: list[ReadPullRequest] = field(default_factory=list)
     spawned: list[SpawnGhost] = field(default_factory=list)
     aborted: list[AbortGhost] = field(default_factory=list)
     grants: list[LetGo] = field(default_factory=list)
@@ -346,6 +347,7 @@ class Desk:
     @activity.defn
     async def read_pull_request(self, ask: ReadPullRequest) -> PullRequestSnapshot:
         self.looks += 1
+        self.asked.append(ask)
         fresh = tuple(one for one in self.commands if one.comment_id > ask.comment_cursor)
         return PullRequestSnapshot(
             ref=self.ref,

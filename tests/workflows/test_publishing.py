@@ -133,3 +133,17 @@ async def test_a_check_that_can_never_be_ended_on_an_old_head_does_not_keep_the_
     desk.planning.set()
     await desk.wake()
     await desk.until(lambda: desk.current(head=SECOND) is CheckState.ACTION_REQUIRED)
+
+
+async def test_the_runs_of_a_head_are_listed_once_and_again_after_trouble_with_one(desk: Desk) -> None:
+    desk.timing = replace(desk.timing, look_again_after_trouble=0.1)
+    await desk.wake()
+    await desk.until_stage("awaiting-label")
+    await desk.until_looked()
+    assert ["", FIRST] == [desk.asked[0].generations_known_of, desk.asked[-1].generations_known_of]
+    desk.trouble = once(lambda ask: isinstance(ask, PublishCheck), OurBug("generation 7 is shown already"))
+    desk.labels.add(LABELS.for_review)
+    looks = desk.looks
+    await desk.wake()
+    await desk.until(lambda: desk.looks >= looks + 2)
+    assert [FIRST, ""] == [one.generations_known_of for one in desk.asked[looks : looks + 2]]

@@ -125,6 +125,20 @@ async def test_a_used_up_hour_waits_for_its_end(acme: Acme, client: GitHubClient
     assert timedelta(0) < caught.value.next_retry_delay <= timedelta(seconds=3700)
 
 
+async def test_who_is_limited_is_not_asked_again_until_the_limit_ends(acme: Acme, client: GitHubClient) -> None:
+    acme.world.chaos.fail_next("repos/get", status=429, retry_after=97)
+    with pytest.raises(TryAgain):
+        await client.get(REPOSITORY, SHOP, Named)
+    asked = len(acme.world.requests)
+    with pytest.raises(TryAgain, match="was not asked") as caught:
+        await client.call("GET", "/repos/acme/shop/pulls", SHOP)
+    assert asked == len(acme.world.requests)
+    assert caught.value.next_retry_delay is not None
+    assert timedelta(seconds=90) < caught.value.next_retry_delay <= timedelta(seconds=97)
+    client._limited_until = {installation: until - 98 for installation, until in client._limited_until.items()}  # 98 s later
+    assert SHOP == (await client.get(REPOSITORY, SHOP, Named)).full_name
+
+
 def refused(status: int, message: str) -> Answer:
     return Answer(method="POST", path="/x", status=status, headers={}, content=json.dumps({"message": message}).encode())
 

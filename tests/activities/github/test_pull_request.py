@@ -394,6 +394,33 @@ async def test_shown_generations_are_ours_alone(
     assert {"SchemaBot": 11, "SchemaBot: staging/mysql/orders": 4} == (await look(pulls, ref)).shown_generations
 
 
+async def test_generations_that_are_known_are_not_asked_for_again(
+    acme: Acme, client: GitHubClient, pulls: PullRequests, view: PullRequestView, ref: PullRequestRef
+) -> None:
+    run = CheckRun(name="SchemaBot", head_sha=view.head_sha, generation=3, state=CheckState.FAILURE)
+    await Checks(client).publish_check(PublishCheck(ref=ref, run=run, row=None, view=view))
+    acme.world.requests.clear()
+    known = await pulls.read_pull_request(ReadPullRequest(ref=ref, generations_known_of=view.head_sha))
+    assert {} == known.shown_generations
+    assert [] == [one.path for one in acme.world.requests if "check-runs" in one.path]
+    of_another_head = await pulls.read_pull_request(ReadPullRequest(ref=ref, generations_known_of="0" * 40))
+    assert {"SchemaBot": 3} == of_another_head.shown_generations
+
+
+async def test_a_head_with_more_runs_than_are_read_is_known_by_the_newest_of_each_name(
+    client: GitHubClient, view: PullRequestView, ref: PullRequestRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.github.client.PAGES", 1)
+    monkeypatch.setattr("activities.github.client.PER_PAGE", 2)
+    checks = Checks(client)
+    for generation in (1, 2, 3):
+        run = CheckRun(name="SchemaBot", head_sha=view.head_sha, generation=generation, state=CheckState.FAILURE)
+        await checks.publish_check(PublishCheck(ref=ref, run=run, row=None, view=view))
+        monkeypatch.setattr("activities.github.client.PAGES", 2)  # of one name alone, it is found before it is made
+    monkeypatch.setattr("activities.github.client.PAGES", 1)
+    assert {"SchemaBot": 3} == await checks.generations_on(ref, view.head_sha)
+
+
 async def test_somebody_elses_edit_of_our_comment_is_seen(
     acme: Acme, client: GitHubClient, pulls: PullRequests, pull: PullRequest, ref: PullRequestRef
 ) -> None:
