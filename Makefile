@@ -4,7 +4,8 @@ VENV   := .venv
 PYTHON ?= python3
 RUN    := PYTHONPATH=.:temporal-dev PYTHONUNBUFFERED=1 $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
-WORKERS ?= 2
+# More than cores: the tests that take longest mostly wait.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

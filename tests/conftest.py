@@ -24,8 +24,13 @@ from embedded.tools import Tools
 settings.register_profile("skeebot", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("skeebot")
 
-TOGETHER = ("tests/demonstration/test_demo.py", "tests/end_to_end/")
-"""Tests of one process each: the demo is played once, and one company serves all of its stories."""
+TOGETHER = {
+    "tests/demonstration/test_demo.py": "the demo",
+    "tests/end_to_end/test_safety.py": "a company",
+    "tests/end_to_end/test_main_path.py": "a company",
+    "tests/end_to_end/": "another company",
+}
+"""Tests of one process each, by the start of their names: the demo is played once, and two companies serve all end-to-end tests."""
 
 _numbers = itertools.count(1)
 
@@ -34,7 +39,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # a class without 
     """Whoever is free takes the next test. (xdist 3.8 has a mark for groups, which pytest 9.2 does not hand on.)"""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((place for place in TOGETHER if nodeid.startswith(place)), nodeid)
+        return next((group for place, group in TOGETHER.items() if nodeid.startswith(place)), nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:

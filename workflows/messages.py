@@ -296,6 +296,7 @@ class PullRequestView:
 
     head_sha: the head that this is about. plans: by expected row. runs: this pull request's migrations (any head).
     allowed_unsafe_by, drift_acknowledged_by: logins, "" while missing. answers: the last commands and what became of them.
+    review_refused: why GitHub would not ask the databases team.
     """
 
     ref: PullRequestRef
@@ -320,6 +321,7 @@ class PullRequestView:
     answers: tuple[CommandAnswer, ...] = ()
     changed_since_approval: tuple[str, ...] = ()
     unknown_teams: tuple[str, ...] = ()
+    review_refused: str = ""
     protocol: Protocol = field(default_factory=Protocol)
 
 
@@ -373,6 +375,7 @@ class Announcement(StrEnum):
     APPROVALS_VOID = "approvals void"
     COMMAND_REFUSED = "command refused"
     HELD = "held"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)

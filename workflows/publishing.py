@@ -29,14 +29,14 @@ from workflows.messages import (
     SetLabels,
     shows,
 )
-from workflows.needs import narrate, notify, publish_check, publish_comment, react, request_review, say, set_labels
+from workflows.needs import narrate, notify, publish_check, publish_comment, react, read_enrolment, request_review, say, set_labels
 from workflows.rules import checks
 from workflows.rules.approvals import Publication
 from workflows.rules.checks import CheckRun, CheckState
-from workflows.rules.names import DatabaseRow
+from workflows.rules.names import DatabaseRow, HeadSha, Login
 from workflows.rules.stages import MigrationState, Stage
 from workflows.story import HANDLED_KEPT, PublishedCheck, Story, Unsaid, row_key
-from workflows.trouble import is_for_people
+from workflows.trouble import in_words, is_for_people
 
 Ask = TypeVar("Ask")
 Done = TypeVar("Done")
@@ -58,6 +58,9 @@ NOTHING: frozenset[Outcome] = frozenset()
 OF_A_MOMENT = frozenset({Announcement.APPROVALS_VOID, Announcement.COMMAND_REFUSED})
 """What is said of something that happened; everything else is said of how things stand, as long as they do."""
 
+UNREADABLE_TOLD = 3
+"""Reasons in one story: nobody is told for ever."""
+
 MOVING = frozenset({MigrationState.READY, MigrationState.RUNNING, MigrationState.HOLDING})
 
 
@@ -72,6 +75,7 @@ class Publishing:
         """Checks first (the plan of record), the roll-up after its rows; then comment and labels."""
         story = self.story
         if story.snapshot is None or story.trouble:
+            await self._tell_who_could_mend_it()
             self._describe()
             return
         view = story.view()
@@ -80,6 +84,8 @@ class Publishing:
             await self._comment(view)
         await self._labels()
         await self._announcements(view)
+        if (after := story.view()).review_refused != view.review_refused:
+            await self._comment(after)
         self._describe()
         await self._keep_narrating(view)
 
@@ -229,6 +235,27 @@ class Publishing:
             case _:
                 pass
 
+    async def _tell_who_could_mend_it(self) -> None:
+        """While a look is refused, the checks say what they said, or nothing: a comment tells why, where somebody waits for us."""
+        story, trouble = self.story, self.story.trouble
+        told = sum(key.startswith("unreadable/") for key in story.said)
+        if not story.unreadable or told >= UNREADABLE_TOLD or not await self._is_enrolled():
+            return
+        key = f"unreadable/{story.born}/{_hash(story.unreadable)[:12]}"
+        await self.announce(Announcement.UNREADABLE, key=key, text=story.unreadable)
+        story.trouble = trouble
+
+    async def _is_enrolled(self) -> bool:
+        if self.story.snapshot is not None:
+            return self.story.enrolment is not None
+        asked = workflow.execute_activity(
+            read_enrolment, self.story.ref.repository, start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.A_FEW_TIMES
+        )
+        try:
+            return await asked is not None
+        except ActivityError:
+            return False
+
     async def _make_up(self) -> None:
         """For what GitHub did not take in the rounds before, and nothing that stands would bring again."""
         story = self.story
@@ -243,21 +270,23 @@ class Publishing:
         key = f"review/{view.digest}/{view.head_sha}"
         if key in self.story.said or not view.databases_team:
             return
-        asked = await self._try(
-            _write(request_review, RequestReview(ref=view.ref, team=view.databases_team), retry_policy=timing.A_FEW_TIMES),
-            "the request for review",
-            troubled_by=NOTHING,
-        )
-        if asked is Outcome.DONE:
+        try:
+            await _write(request_review, RequestReview(ref=view.ref, team=view.databases_team), retry_policy=timing.A_FEW_TIMES)
+        except ActivityError as trouble:
+            workflow.logger.warning("%s: the databases team was not asked for a review: %s", view.ref, trouble.cause)
+            self.story.review_refused = in_words(trouble) if is_for_people(trouble) else ""
+        else:
+            self.story.review_refused = ""
             self.story.note_said(key)
 
     async def announce(self, announcement: Announcement, *, key: str, text: str = "") -> None:
         """Say it once per key. What GitHub does not take is said in a later round: editing the sticky comment notifies nobody."""
         story = self.story
-        if story.snapshot is None or key in story.said:
+        if key in story.said:
             return
+        view = story.view() if story.snapshot is not None else _view_of_nothing(story)
         said = await self._try(
-            _write(say, Say(ref=story.ref, announcement=announcement, key=key, view=story.view(), text=text)),
+            _write(say, Say(ref=story.ref, announcement=announcement, key=key, view=view, text=text)),
             "an announcement",
             troubled_by=PASSING,
         )
@@ -362,6 +391,11 @@ async def _write(does: Callable[[Ask], Awaitable[Done]], ask: Ask, *, retry_poli
         heartbeat_timeout=timing.HEARTBEAT,
         retry_policy=retry_policy,
     )
+
+
+def _view_of_nothing(story: Story) -> PullRequestView:
+    """Of a pull request that could not be read yet."""
+    return PullRequestView(ref=story.ref, author=Login(""), head_sha=HeadSha(""), stage=Stage.LOOKING)
 
 
 def _only(view: PullRequestView, row: DatabaseRow) -> PullRequestView:

@@ -30,6 +30,7 @@ from workflows.rules import commands
 from workflows.rules.plan import Refusal
 from workflows.rules.stages import MigrationState, Stage
 from workflows.story import HANDLED_KEPT, Message, Story
+from workflows.trouble import in_words, is_for_people
 
 
 @workflow.defn
@@ -113,11 +114,12 @@ class PullRequest:
                 retry_policy=timing.TRY_AGAIN,
             )
         except ActivityError as trouble:
-            story.trouble = str(trouble.cause)
+            story.trouble = in_words(trouble)
+            story.unreadable = story.trouble if is_for_people(trouble) else ""
             return
         finally:
             self.last_look = workflow.time()
-        story.trouble = ""
+        story.trouble = story.unreadable = ""
         before = story.snapshot
         twins_before = before.twins if before else ()
         voided = story.take(snapshot)

@@ -185,7 +185,9 @@ class Story:
     comment_cursor: int = 0
     handled: list[str] = field(default_factory=list)
     answers: list[CommandAnswer] = field(default_factory=list)
+    review_refused: str = ""
     trouble: str = ""
+    unreadable: str = ""
     looks_for_news: int = 0
 
     # ── What GitHub says ──
@@ -530,7 +532,7 @@ class Story:
         """Everything that GitHub shall show, as facts."""
         snapshot = self.snapshot
         assert snapshot is not None, "a view is only asked for after a look"  # noqa: S101  (our own loop's order, not input)
-        campaign, enrolment = self.campaign, self.enrolment
+        campaign, enrolment, stage = self.campaign, self.enrolment, self.stage()
         runs = [*self.past_runs, *(campaign.runs.values() if campaign else ())]
         order = {name: at for at, name in enumerate(enrolment.environments if enrolment else ())}
 
@@ -542,7 +544,7 @@ class Story:
             ref=self.ref,
             author=snapshot.author,
             head_sha=snapshot.head_sha,
-            stage=self.stage(),
+            stage=stage,
             digest=campaign.digest if campaign and not campaign.over else self.digest,
             expected=tuple(sorted(self.expected, key=turn)),
             row_states={row_key(row): one.state for row, one in sorted(self.row_states().items(), key=lambda item: turn(item[0]))},
@@ -560,6 +562,7 @@ class Story:
             refusal=self.changes.refusal if self.changes else None,
             answers=tuple(self.answers),
             changed_since_approval=tuple(self.changed_since_approval),
+            review_refused=self.review_refused if stage is Stage.AWAITING_DBA else "",
             unknown_teams=snapshot.unknown_teams,
             protocol=snapshot.protocol,
         )

@@ -180,7 +180,8 @@ def _gates(view: PullRequestView) -> str:
         " enrolment with `starter.py add-repo`."
         for name in view.unknown_teams
     ]
-    return _paragraphs([f"**Approvals.** {line}", _list([*unknown, *objections, *ignored])])
+    unasked = [f"{words.team('The databases team', view.databases_team)} was not asked: {words.sentence(view.review_refused)}"]
+    return _paragraphs([f"**Approvals.** {line}", _list([*unknown, *(unasked if view.review_refused else []), *objections, *ignored])])
 
 
 def _person(login: str | None) -> str:
@@ -534,6 +535,12 @@ def _said(ask: Say) -> list[str]:
             return [_to_whom(ask) + (text or "That command was not carried out.")]
         case Announcement.HELD:
             return [_who_decides(view) + first.sentence, text, fence(first.command) if first.command else ""]
+        case Announcement.UNREADABLE:
+            return [
+                "skeebot cannot read this pull request. Until that is mended nothing more is planned, begun or swapped here:",
+                text,
+                "It looks again every few minutes, and goes on by itself.",
+            ]
         case _:
             assert_never(ask.announcement)
 

@@ -307,6 +307,15 @@ SAID: Mapping[str, Say] = {
     ),
     "held": Say(REF, Announcement.HELD, "held", STICKY["holding-cut-over-withdrawn"]),
     "held-unproven": Say(REF, Announcement.HELD, "unproven/1", STICKY["holding-cut-over-unproven"]),
+    "unreadable": Say(
+        REF,
+        Announcement.UNREADABLE,
+        "unreadable/1",
+        view(Stage.LOOKING),
+        text="GitHub does not let the App do GET /orgs/acme/teams/orders-owners/memberships/grace on acme/shop: Resource not accessible by"
+        " integration. Give the App the permission Members: read (organisation) in its settings (https://github.com/settings/apps/skeebot),"
+        " then let an owner of acme accept it.",
+    ),
     "hostile": Say(REF, Announcement.FAILED, "<!-- --> @everyone", STICKY["hostile"], text="```\n@everyone <b>"),
 }
 

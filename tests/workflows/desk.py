@@ -348,6 +348,7 @@ class Desk:
     async def read_pull_request(self, ask: ReadPullRequest) -> PullRequestSnapshot:
         self.looks += 1
         self.asked.append(ask)
+        self._be_in_trouble(ask)
         fresh = tuple(one for one in self.commands if one.comment_id > ask.comment_cursor)
         return PullRequestSnapshot(
             ref=self.ref,
@@ -392,7 +393,7 @@ class Desk:
 
     @activity.defn
     async def request_review(self, ask: RequestReview) -> None:
-        pass
+        self._be_in_trouble(ask)
 
     @activity.defn
     async def react(self, ask: React) -> None:

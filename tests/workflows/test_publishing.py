@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from activities.errors import OurBug, TryAgain
+from activities.errors import NeedsHuman, OurBug, TryAgain
 from tests.workflows.desk import AUTHOR, DBA, FIRST, OWNER, SECOND, Desk, migration
 from tests.workflows.test_pull_request import LABELS, approved_by_both
-from workflows.messages import Announcement, Comparison, PreflightVerdict, PublishCheck, React, Say
+from workflows.messages import Announcement, Comparison, PreflightVerdict, PublishCheck, React, ReadPullRequest, RequestReview, Say
 from workflows.rules.checks import CheckState
 from workflows.rules.plan import Refusal
 
@@ -147,3 +147,47 @@ async def test_the_runs_of_a_head_are_listed_once_and_again_after_trouble_with_o
     await desk.wake()
     await desk.until(lambda: desk.looks >= looks + 2)
     assert [FIRST, ""] == [one.generations_known_of for one in desk.asked[looks : looks + 2]]
+
+
+NOT_ALLOWED = NeedsHuman("Give the App the permission Members: read.")
+
+
+async def test_a_pull_request_that_cannot_be_read_is_told_so_once(desk: Desk) -> None:
+    desk.timing = replace(desk.timing, look_again_after_trouble=0.1)
+    desk.trouble = lambda ask: NOT_ALLOWED if isinstance(ask, ReadPullRequest) else None
+    await desk.wake()
+    await desk.until(lambda: desk.looks >= 3)
+    assert [(Announcement.UNREADABLE, NOT_ALLOWED.message)] == [(one.announcement, one.text) for one in desk.said]
+    desk.trouble = lambda _: None
+    await desk.until_stage("awaiting-label")
+    assert 1 == len(desk.said)
+
+
+async def test_a_pull_request_that_cannot_be_read_any_more_is_told_so(desk: Desk) -> None:
+    desk.timing = replace(desk.timing, look_again_after_trouble=0.1)
+    await desk.wake()
+    await desk.until_stage("awaiting-label")
+    desk.trouble = lambda ask: NOT_ALLOWED if isinstance(ask, ReadPullRequest) else None
+    await desk.wake()
+    await desk.until(lambda: said(desk, Announcement.UNREADABLE) == 1)
+
+
+async def test_in_a_repository_that_nobody_enrolled_nothing_is_said_of_it(desk: Desk) -> None:
+    desk.timing = replace(desk.timing, look_again_after_trouble=0.1)
+    desk.enrolment = None
+    desk.trouble = lambda ask: NOT_ALLOWED if isinstance(ask, ReadPullRequest) else None
+    await desk.wake()
+    await desk.until(lambda: desk.looks >= 3)
+    assert [] == desk.said
+
+
+async def test_a_databases_team_that_github_will_not_ask_is_named_in_the_comment(desk: Desk) -> None:
+    desk.trouble = once(lambda ask: isinstance(ask, RequestReview), NeedsHuman("Give the team read access to acme/shop."))
+    desk.labels.add(LABELS.for_review)
+    await desk.wake()
+    await desk.until_stage("awaiting-owner")
+    desk.approve(OWNER)
+    await desk.wake()
+    await desk.until(lambda: desk.comments[-1].view.review_refused == "Give the team read access to acme/shop.")
+    await desk.wake()  # somebody gave it
+    await desk.until(lambda: desk.comments[-1].view.review_refused == "")
