@@ -11,7 +11,7 @@ import uvicorn
 
 from activities import command_line
 from activities.github.intake import temporal_acceptor, temporal_health, webhook_app
-from activities.settings import Settings, load_settings, settings_file
+from activities.settings import DoorSettings, load_door_settings, load_settings, settings_file
 from activities.skeema.local import LocalWorkspace
 from activities.temporal import connect
 from workflows.messages import PlanStatement
@@ -54,7 +54,8 @@ def command(
 
 @app.command("add-repo", context_settings=ANY_WORDS)
 def add_repo(words: WordsArgument) -> None:
-    """Enrol: `add-repo owner/name --owner-team TEAM --databases-team TEAM [--environments staging,production] [--base main]`."""
+    """Enrol: `add-repo owner/name (--owner-team TEAM | --codeowners on) --databases-team TEAM [--environments staging,production]
+    [--base main] [--autorun on|off] [--instant on|off] [--quarantine-days 7] [--keep-owner-approval on|off]`."""
     _exit(command_line.change_registry(_settings(), _line(["add-repo", *words])))
 
 
@@ -110,7 +111,9 @@ def diff(
 
 
 async def _diff_with_settings(base: Path, head: Path, *, as_json: bool) -> int:
-    return await command_line.show_local_diff(await command_line.workspace_of(_settings()), base, head, as_json=as_json)
+    return await command_line.show_local_diff(
+        await command_line.workspace_of(command_line.settings_or_exit(load_settings)), base, head, as_json=as_json
+    )
 
 
 def _borrowed_workspace() -> AbstractContextManager[LocalWorkspace]:
@@ -123,7 +126,7 @@ def _borrowed_workspace() -> AbstractContextManager[LocalWorkspace]:
     return borrowed_workspace(lambda text: typer.echo(text, err=True))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: DoorSettings) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     client = await connect(settings.temporal)
     application = webhook_app(settings, temporal_acceptor(client, settings.timing), temporal_health(client))
@@ -132,8 +135,8 @@ async def _serve(settings: Settings) -> int:
     return command_line.DONE
 
 
-def _settings() -> Settings:
-    return command_line.settings_or_exit(load_settings)
+def _settings() -> DoorSettings:
+    return command_line.settings_or_exit(load_door_settings)
 
 
 def _line(words: list[str]) -> str:

@@ -34,7 +34,7 @@ from activities.github.intake import start_sweep, temporal_acceptor
 from activities.mysql.discovery import Discovery
 from activities.narrate import progress_of
 from activities.orders import QUERY_PATIENCE, queue_standing
-from activities.settings import Settings, settings_file
+from activities.settings import DoorSettings, Settings, Some, settings_file
 from activities.skeema.local import LocalWorkspace, run_local_diff
 from activities.temporal import connect, ensure_registry
 from workflows import addresses
@@ -70,7 +70,7 @@ def read_pull_request_url(text: str) -> PullRequestRef:
     return PullRequestRef(owner=found["owner"], repo=found["repo"], number=int(found["number"]))
 
 
-async def start_pull_request(settings: Settings, url: str) -> int:
+async def start_pull_request(settings: DoorSettings, url: str) -> int:
     """What a webhook would have done."""
     ref = read_pull_request_url(url)
     client = await connect(settings.temporal)
@@ -79,7 +79,7 @@ async def start_pull_request(settings: Settings, url: str) -> int:
     return DONE
 
 
-async def change_registry(settings: Settings, line: str, patience: float = 30.0) -> int:
+async def change_registry(settings: DoorSettings, line: str, patience: float = 30.0) -> int:
     """add-repo, repo-map, repo-unmap, repo-autorun; what is open in the repository is looked at again. patience: seconds."""
     parsed = commands.parse(line, prefix="starter.py")
     if isinstance(parsed, Refusal):
@@ -95,9 +95,8 @@ async def change_registry(settings: Settings, line: str, patience: float = 30.0)
         return _refuse(str(wrong.cause))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
         return _refuse(f"The Registry did not answer within {patience:.0f} s. {NO_WORKER} Then type this again.")
-    table = Table(
-        "Directory", "Environment", "Database", "Cluster", "Schema", title=f"{enrolment.repository}: owners @{enrolment.owner_team}"
-    )
+    owners = f"@{enrolment.owner_team}" if enrolment.owner_team else "by CODEOWNERS"
+    table = Table("Directory", "Environment", "Database", "Cluster", "Schema", title=f"{enrolment.repository}: owners {owners}")
     for one in enrolment.directories:
         table.add_row(one.path, one.environment, one.database, one.cluster, one.schema)
     out.print(table)
@@ -106,7 +105,7 @@ async def change_registry(settings: Settings, line: str, patience: float = 30.0)
     return DONE
 
 
-async def sweep_repository(settings: Settings, repository: str) -> int:
+async def sweep_repository(settings: DoorSettings, repository: str) -> int:
     """Every open pull request of an enrolled repository is looked at."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         return _refuse(f"{repository!r} is not a repository: write owner/name.")
@@ -115,7 +114,7 @@ async def sweep_repository(settings: Settings, repository: str) -> int:
     return DONE
 
 
-async def tell_pull_request(settings: Settings, url: str, line: str, login: str, patience: float = 60.0) -> int:
+async def tell_pull_request(settings: DoorSettings, url: str, line: str, login: str, patience: float = 60.0) -> int:
     """One command to a pull request's workflow, decided on the same path as a comment; waits for the verdict and shows it."""
     ref = read_pull_request_url(url)
     parsed = commands.parse(line, prefix=f"starter.py command {url}")
@@ -145,7 +144,7 @@ async def tell_pull_request(settings: Settings, url: str, line: str, login: str,
     return DONE if answer.done else REFUSED
 
 
-async def run_migration(settings: Settings, ask: PlanStatement, *, allow_unsafe: bool) -> int:
+async def run_migration(settings: DoorSettings, ask: PlanStatement, *, allow_unsafe: bool) -> int:
     """One statement by hand, through the same queue; progress as it happens."""
     client = await connect(settings.temporal)
     name = str(uuid.uuid4())
@@ -187,7 +186,7 @@ async def run_migration(settings: Settings, ask: PlanStatement, *, allow_unsafe:
     return {"complete": DONE, "failed": FAILED, "refused": REFUSED}[result.outcome]
 
 
-async def show_status(settings: Settings, *, as_json: bool = False) -> int:
+async def show_status(settings: DoorSettings, *, as_json: bool = False) -> int:
     """What runs and waits: pull requests, then queues. Where no worker answers, what Temporal itself knows."""
     client = await connect(settings.temporal)
     stories = [one async for one in client.list_workflows("WorkflowType = 'PullRequest' AND ExecutionStatus = 'Running'")]
@@ -278,7 +277,7 @@ async def workspace_of(settings: Settings) -> LocalWorkspace:
     return LocalWorkspace(address=address, account=mysql.workspace, skeema=settings.diff.skeema, tls_ca_file=mysql.tls_ca_file)
 
 
-def settings_or_exit(load: Callable[[], Settings]) -> Settings:
+def settings_or_exit(load: Callable[[], Some]) -> Some:
     """Errors: SystemExit with the refusal's exit code, when the settings are not complete."""
     try:
         return load()

@@ -9,9 +9,9 @@ import socket
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from activities.errors import NeedsHuman
@@ -178,19 +178,15 @@ class _WithoutSecrets(TomlConfigSettingsSource):
         return found
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="SKEEBOT_", env_nested_delimiter="__", extra="forbid", frozen=True)
+class DoorSettings(BaseSettings):
+    """What the front doors need (starter.py): no database, and no account of one. The rest of the file is left unread."""
+
+    model_config = SettingsConfigDict(env_prefix="SKEEBOT_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
     github: GitHubSettings
     temporal: TemporalSettings = TemporalSettings()
-    mysql: MySQLSettings
-    diff: DiffSettings
-    runner: RunnerSettings
     webhooks: WebhookSettings = WebhookSettings()
-    sweep: SweepSettings = SweepSettings()
     names: Names = Names()
-    notify: NotifySettings = NotifySettings()
-    audit: AuditSettings
     timing: Timing = Timing()
 
     @classmethod
@@ -204,9 +200,34 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings, env_settings, _WithoutSecrets(settings_cls, toml_file=settings_file()))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _every_section_is_known(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A door leaves a worker's sections unread, not misspelt ones of its own."""
+        unknown = sorted(set(values) - set(Settings.model_fields))
+        if unknown:
+            raise ValueError(f"unknown: {', '.join(unknown)}. Known are: {', '.join(Settings.model_fields)}")
+        return values
+
     @cached_property
     def protocol(self) -> Protocol:
         return self.names.protocol()
+
+
+class Settings(DoorSettings):
+    """Everything: a worker's."""
+
+    model_config = SettingsConfigDict(extra="forbid")
+
+    mysql: MySQLSettings
+    diff: DiffSettings
+    runner: RunnerSettings
+    sweep: SweepSettings = SweepSettings()
+    notify: NotifySettings = NotifySettings()
+    audit: AuditSettings
+
+
+Some = TypeVar("Some", bound=DoorSettings)
 
 
 def settings_file() -> Path:
@@ -215,11 +236,20 @@ def settings_file() -> Path:
 
 def load_settings(**overrides: Any) -> Settings:
     """Errors: NeedsHuman with one line per wrong or missing value; before that, where the file is missing or no TOML."""
+    return _loaded(Settings, overrides)
+
+
+def load_door_settings() -> DoorSettings:
+    """Errors: as load_settings."""
+    return _loaded(DoorSettings, {})
+
+
+def _loaded(kind: type[Some], overrides: dict[str, Any]) -> Some:
     file = settings_file()
     try:
-        return Settings(**overrides)
+        return kind(**overrides)
     except ValidationError as wrong:
-        lines = "\n".join(f"  {'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in wrong.errors())
+        lines = "\n".join(f"  {'.'.join(str(part) for part in one['loc']) or 'sections'}: {one['msg']}" for one in wrong.errors())
         missing = "" if file.is_file() else f"There is no {file}: set SKEEBOT_SETTINGS to the settings file. "
         raise NeedsHuman(f"{missing}The settings in {file} (or SKEEBOT_… variables) are not complete:\n{lines}") from wrong
     except tomllib.TOMLDecodeError as wrong:

@@ -171,7 +171,7 @@ class PullRequestSnapshot:
     requires the aggregate check. enrolment: as it was read from the Registry; None where the repository is not enrolled. tampered:
     somebody else edited our sticky comment. comment_shown: our sticky comment is there. unknown_teams: teams of the enrolment that the
     organisation does not have.
-    now: GitHub's clock (Date header), ISO 8601 UTC.
+    codeowners_gap: what CODEOWNERS lacks, where owners come from it. now: GitHub's clock (Date header), ISO 8601 UTC.
     """
 
     ref: PullRequestRef
@@ -197,6 +197,7 @@ class PullRequestSnapshot:
     tampered: bool = False
     comment_shown: bool = False
     unknown_teams: tuple[str, ...] = ()
+    codeowners_gap: str = ""
     enrolment: Enrolment | None = None
     protocol: Protocol = field(default_factory=Protocol)
 
@@ -321,6 +322,7 @@ class PullRequestView:
     answers: tuple[CommandAnswer, ...] = ()
     changed_since_approval: tuple[str, ...] = ()
     unknown_teams: tuple[str, ...] = ()
+    codeowners_gap: str = ""
     review_refused: str = ""
     protocol: Protocol = field(default_factory=Protocol)
 

@@ -564,6 +564,7 @@ class Story:
             changed_since_approval=tuple(self.changed_since_approval),
             review_refused=self.review_refused if stage is Stage.AWAITING_DBA else "",
             unknown_teams=snapshot.unknown_teams,
+            codeowners_gap=snapshot.codeowners_gap,
             protocol=snapshot.protocol,
         )
 

@@ -23,7 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.errors import NeedsHuman, TryAgain
 from activities.github.deliveries import read_delivery
-from activities.settings import Settings, read_secret
+from activities.settings import DoorSettings, read_secret
 from workflows import addresses
 from workflows.messages import BaseMoved, Delivery, Ignored, Rerequested, Woke
 from workflows.story import Story
@@ -49,7 +49,7 @@ async def _always() -> bool:
     return True
 
 
-def webhook_app(settings: Settings, accept: Accept, healthy: Health = _always) -> Starlette:
+def webhook_app(settings: DoorSettings, accept: Accept, healthy: Health = _always) -> Starlette:
     """POST WEBHOOK_PATH and GET HEALTH_PATH, which answers 503 while not healthy.
 
     202 accepted by Temporal · 200 ignored, with the reason · 400 a header is missing · 401 not signed with our secret · 413 too large ·

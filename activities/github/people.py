@@ -52,6 +52,25 @@ class People:
             owners = await self._code_owners(ref, base_sha, enrolment, logins)
         return Members(owners=owners, dbas=dbas)
 
+    async def codeowners_gap(self, ref: PullRequestRef, base_sha: str, enrolment: Enrolment, members: Members) -> str:
+        """What CODEOWNERS lacks, where owners come from it and nobody who spoke is one; "" where it lacks nothing.
+
+        Errors: those of GitHubClient.call.
+        """
+        if enrolment.owner_team or members.owners:
+            return ""
+        found = await self._read_codeowners(ref.repository, base_sha)
+        if found is None:
+            return f"The base branch has no CODEOWNERS that GitHub hands out: add {CODEOWNERS_PLACES[0]}, which names the owners."
+        place, rules = found
+        open_to_all = [guard for guard in _guards(place, enrolment) if not owners_of(rules, guard)]
+        if not open_to_all:
+            return ""
+        return (
+            f"{place} on the base branch names no owner of {' and '.join(open_to_all[:3])}, so whoever changes that could make anybody an"
+            " owner. Name owners there."
+        )
+
     async def unknown_teams(self, ref: PullRequestRef, enrolment: Enrolment, members: Members, logins: Sequence[Login]) -> tuple[str, ...]:
         """Which of the enrolled teams the repository's organisation does not have: a slip, or renamed since.
 
@@ -100,9 +119,7 @@ class People:
             return frozenset()
         place, rules = found
         directories = [one.path for one in enrolment.directories]
-        # Who may change these files decides who decides: without owners of their own, any approval could be made up.
-        guards = [place, *(_inside(directory, OPTION_FILE) for directory in directories)]
-        if not all(owners_of(rules, guard) for guard in guards):
+        if not all(owners_of(rules, guard) for guard in _guards(place, enrolment)):
             return frozenset()
         changed = await self._changed_files(ref, directories)
         needed = {owners_of(rules, path) for path in changed}
@@ -140,6 +157,11 @@ class People:
             names = (one.filename, one.previous_filename)
             found |= {name for name in names if name is not None and any(_is_inside(name, directory) for directory in directories)}
         return frozenset(found)
+
+
+def _guards(place: str, enrolment: Enrolment) -> list[str]:
+    """Who may change these files decides who decides: without owners of their own, any approval could be made up."""
+    return [place, *dict.fromkeys(_inside(one.path, OPTION_FILE) for one in enrolment.directories)]
 
 
 def _inside(directory: str, name: str) -> str:

@@ -180,6 +180,7 @@ class PullRequests:
         enrolled = enrolment.result()
         members = await self._people.members(ref, base_sha, enrolled, people) if enrolled is not None else Members()
         unknown = await self._people.unknown_teams(ref, enrolled, members, people) if enrolled is not None else ()
+        gap = await self._people.codeowners_gap(ref, base_sha, enrolled, members) if enrolled is not None else ""
         return PullRequestSnapshot(
             ref=ref,
             state=_state(pull),
@@ -204,6 +205,7 @@ class PullRequests:
             tampered=sticky is not None and not sticky.genuine,
             comment_shown=sticky is not None,
             unknown_teams=unknown,
+            codeowners_gap=gap,
             enrolment=enrolled,
             protocol=self._protocol,
         )

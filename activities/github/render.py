@@ -180,6 +180,7 @@ def _gates(view: PullRequestView) -> str:
         " enrolment with `starter.py add-repo`."
         for name in view.unknown_teams
     ]
+    unknown += [f"Nobody can be an owner: {words.sentence(view.codeowners_gap)}"] if view.codeowners_gap else []
     unasked = [f"{words.team('The databases team', view.databases_team)} was not asked: {words.sentence(view.review_refused)}"]
     return _paragraphs([f"**Approvals.** {line}", _list([*unknown, *(unasked if view.review_refused else []), *objections, *ignored])])
 

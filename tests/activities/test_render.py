@@ -82,6 +82,11 @@ def test_another_command_prefix_is_used_wherever_something_is_to_be_typed() -> N
     assert ".skeefree" not in shown
 
 
+def test_what_codeowners_lacks_is_told_where_approvals_are_waited_for() -> None:
+    view = replace(samples.view(Stage.AWAITING_OWNER), owner_team="", codeowners_gap="CODEOWNERS names no owner of itself. Name one.")
+    assert "Nobody can be an owner: CODEOWNERS names no owner of itself. Name one." in render_sticky(view)
+
+
 def test_a_review_that_github_would_not_ask_for_is_told_with_the_approvals() -> None:
     view = replace(samples.view(Stage.AWAITING_DBA), review_refused="GitHub will not ask the team dbas. Give it read access.")
     assert "was not asked: GitHub will not ask the team dbas. Give it read access." in render_sticky(view)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from activities.errors import NeedsHuman
-from activities.settings import load_settings
+from activities.settings import load_door_settings, load_settings
 
 ACCOUNTS = ("read", "direct", "ghost", "verify", "fence", "workspace")
 MYSQL = "\n".join(f'{name} = {{ user = "skeebot_{name}", password_file = "/run/{name}" }}' for name in ACCOUNTS)
@@ -79,3 +79,17 @@ def test_a_variable_that_cannot_be_read_is_named(file: Path, monkeypatch: pytest
     monkeypatch.setenv("SKEEBOT_NAMES", "{check")
     with pytest.raises(NeedsHuman, match=r"A SKEEBOT_… variable cannot be read: .*names"):
         load_settings()
+
+
+def test_a_door_needs_no_database(file: Path) -> None:
+    file.write_text(WHOLE.partition("diff =")[0])
+    assert 1 == load_door_settings().github.app_id
+    with pytest.raises(NeedsHuman, match="mysql"):
+        load_settings()
+
+
+def test_a_door_leaves_a_workers_sections_unread_but_not_misspelt_ones(file: Path) -> None:
+    assert 8080 == load_door_settings().webhooks.port
+    file.write_text("webhook = { port = 1 }\n" + WHOLE)
+    with pytest.raises(NeedsHuman, match=r"unknown: webhook\. Known are: .*webhooks"):
+        load_door_settings()

@@ -84,3 +84,10 @@ async def test_a_mapping_can_be_taken_back_and_given_to_another_directory(regist
 async def test_taking_back_what_is_not_mapped_names_what_is(registry: Handle) -> None:
     await changed(registry, mapping("schemas/shop"))
     assert "acme/shop: schemas/shop in staging" in await refused(registry, unmapping("schemas/shpo"))
+
+
+async def test_what_a_repository_allows_is_enrolled_with_it(registry: Handle) -> None:
+    allowed = AddRepository("acme/shop", owner_team="", databases_team="dbas", quarantine_days=30, keep_owner_approval=True)
+    enrolment = await changed(registry, allowed)
+    assert "" == enrolment.owner_team
+    assert (30, True) == (enrolment.options.quarantine_days, enrolment.options.keep_owner_approval_on_same_digest)

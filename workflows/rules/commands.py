@@ -93,6 +93,8 @@ class ShowHelp:
 
 @dataclass(frozen=True)
 class AddRepository:
+    """owner_team: "" for the owners that the base branch's CODEOWNERS names. quarantine_days: how long dropped tables are kept."""
+
     repository: str
     owner_team: str
     databases_team: str
@@ -100,6 +102,8 @@ class AddRepository:
     base_branches: tuple[str, ...] = ("main",)
     autorun: bool = True
     allow_instant: bool = False
+    quarantine_days: int = 7
+    keep_owner_approval: bool = False
     kind: Literal["add-repo"] = "add-repo"
 
 
@@ -257,6 +261,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _SCHEMA: Final = re.compile(r"[\w$][\w$-]{0,63}")
 _BRANCH: Final = re.compile(r"(?!.*(\.\.|//|@\{|\.lock$|[/.]$))[A-Za-z0-9_][\w./+@#=-]{0,199}")
 _PATH: Final = re.compile(r"(?!.*(^|/)\.{0,2}(/|$))[\w.+@=-][\w./+@=, -]{0,499}")
+_DAYS: Final = re.compile(r"[1-9][0-9]{0,2}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -277,22 +282,29 @@ def _allow_unsafe(arguments: Sequence[str]) -> Command | str:
 
 
 def _add_repository(arguments: Sequence[str]) -> Command | str:
-    options = _options(arguments, places=1, known={"owner-team", "databases-team", "environments", "base", "autorun", "instant"})
+    known = {"owner-team", "codeowners", "databases-team", "environments", "base", "autorun", "instant", "quarantine-days"}
+    options = _options(arguments, places=1, known=known | {"keep-owner-approval"})
     if isinstance(options, str):
         return options
-    repository = options.get("0", "")
+    repository, days = options.get("0", ""), options.get("quarantine-days", "7")
     owner_team, databases_team = options.get("owner-team", "").removeprefix("@"), options.get("databases-team", "").removeprefix("@")
     environments = _list(options.get("environments", "staging,production"))
     branches = _list(options.get("base", "main"))
-    autorun, instant = _on_off(options.get("autorun", "on")), _on_off(options.get("instant", "off"))
+    defaults = {"autorun": "on", "instant": "off", "codeowners": "off", "keep-owner-approval": "off"}
+    switches = {name: _on_off(options.get(name, default)) for name, default in defaults.items()}
+    by_codeowners = bool(switches["codeowners"])
     wrong = (
         (not _REPOSITORY.fullmatch(repository), "The repository is written owner/name."),
-        (not _TEAM.fullmatch(owner_team), "`--owner-team` needs the slug of a GitHub team."),
+        (by_codeowners and bool(owner_team), "Owners come from `--owner-team` or, with `--codeowners on`, from CODEOWNERS: not from both."),
+        (
+            not by_codeowners and not _TEAM.fullmatch(owner_team),
+            "`--owner-team` needs the slug of a GitHub team (or, instead, `--codeowners on`: who the base branch's CODEOWNERS names).",
+        ),
         (not _TEAM.fullmatch(databases_team), "`--databases-team` needs the slug of a GitHub team."),
         (not _all(_NAME, environments), "`--environments` needs different names with commas between them, in the order in which they run."),
         (not _all(_BRANCH, branches), "`--base` needs names of branches with commas between them."),
-        (autorun is None, "`--autorun` is on or off."),
-        (instant is None, "`--instant` is on or off."),
+        (not _DAYS.fullmatch(days), "`--quarantine-days` is a number of days from 1 to 999: dropped tables are kept that long."),
+        *((value is None, f"`--{name}` is on or off.") for name, value in switches.items()),
     )
     return _first(wrong) or AddRepository(
         repository=repository,
@@ -300,8 +312,10 @@ def _add_repository(arguments: Sequence[str]) -> Command | str:
         databases_team=databases_team,
         environments=environments,
         base_branches=branches,
-        autorun=bool(autorun),
-        allow_instant=bool(instant),
+        autorun=bool(switches["autorun"]),
+        allow_instant=bool(switches["instant"]),
+        quarantine_days=int(days),
+        keep_owner_approval=bool(switches["keep-owner-approval"]),
     )
 
 
@@ -404,8 +418,8 @@ VOCABULARY: Final[dict[str, Word]] = {
     "status": Word("status", "say where this change stands", _alone(ShowStatus())),
     "help": Word("help", "this list", _alone(ShowHelp())),
     "add-repo": Word(
-        "add-repo owner/name --owner-team TEAM --databases-team TEAM [--environments staging,production] [--base main]"
-        " [--autorun on|off] [--instant on|off]",
+        "add-repo owner/name (--owner-team TEAM | --codeowners on) --databases-team TEAM [--environments staging,production] [--base main]"
+        " [--autorun on|off] [--instant on|off] [--quarantine-days 7] [--keep-owner-approval on|off]",
         "enrol a repository",
         _add_repository,
     ),

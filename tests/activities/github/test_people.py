@@ -122,6 +122,30 @@ async def test_codeowners_that_leaves_the_option_files_open_names_nobody(acme: A
     assert frozenset() == (await ask(acme, people, ref, enrolled(""))).owners
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no CODEOWNERS that GitHub hands out: add .github/CODEOWNERS"),
+        ("/schema/ @acme/orders-owners\n", ".github/CODEOWNERS on the base branch names no owner of .github/CODEOWNERS,"),
+        (OWNED + "/schema/.skeema\n", "names no owner of schema/.skeema,"),
+    ],
+)
+async def test_what_codeowners_lacks_is_named(acme: Acme, people: People, ref: PullRequestRef, text: str | None, said: str) -> None:
+    if text is not None:
+        write(acme, text)
+    assert said in await gap(acme, people, ref)
+
+
+async def test_codeowners_that_lacks_nothing_leaves_nothing_to_say(acme: Acme, people: People, ref: PullRequestRef) -> None:
+    write(acme, OWNED)
+    assert "" == await gap(acme, people, ref)
+
+
+async def gap(acme: Acme, people: People, ref: PullRequestRef) -> str:
+    """While nobody who spoke is an owner."""
+    return await people.codeowners_gap(ref, acme.world.tip("acme/shop", "main"), enrolled(""), Members())
+
+
 async def test_the_pull_requests_own_codeowners_counts_for_nothing(acme: Acme, people: People, ref: PullRequestRef) -> None:
     write(acme, OWNED)
     write(acme, OWNED + "* @mallory\n", branch="add-note")
