@@ -23,12 +23,23 @@ async def enqueue(campaign: Campaign, *, requester: str) -> None:
         if run.state is not MigrationState.PROPOSED:
             continue
         campaign.runs[run.migration_id] = replace(run, state=MigrationState.QUEUED)
-        await workflow.execute_activity(
-            enqueue_activity,
-            Enqueue(entry=entry_of(run, requester=requester)),
-            start_to_close_timeout=timing.ONE_QUERY,
-            retry_policy=timing.TRY_AGAIN,
-        )
+        await _enqueue(run, requester)
+
+
+async def enqueue_again(campaign: Campaign, *, requester: str) -> None:
+    """What still waits, for a queue that was terminated and knows nothing of it; one that knows it takes no notice."""
+    for run in sorted(campaign.runs.values(), key=lambda run: run.migration.position):
+        if run.state is MigrationState.QUEUED:
+            await _enqueue(run, requester)
+
+
+async def _enqueue(run: MigrationRun, requester: str) -> None:
+    await workflow.execute_activity(
+        enqueue_activity,
+        Enqueue(entry=entry_of(run, requester=requester)),
+        start_to_close_timeout=timing.ONE_QUERY,
+        retry_policy=timing.TRY_AGAIN,
+    )
 
 
 def entry_of(run: MigrationRun, *, requester: str) -> QueueEntry:

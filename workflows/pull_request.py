@@ -46,6 +46,7 @@ class PullRequest:
         self.planning = Planning(story)
         self.publishing = Publishing(story)
         self.last_look = 0.0
+        self.nothing_was_heard = False
 
     @workflow.run
     async def run(self, _story: Story) -> str:
@@ -114,11 +115,11 @@ class PullRequest:
                 retry_policy=timing.TRY_AGAIN,
             )
         except ActivityError as trouble:
+            self.last_look = workflow.time()
             story.trouble = in_words(trouble)
             story.unreadable = story.trouble if is_for_people(trouble) else ""
             return
-        finally:
-            self.last_look = workflow.time()
+        self.last_look = workflow.time()
         story.trouble = story.unreadable = ""
         before = story.snapshot
         twins_before = before.twins if before else ()
@@ -174,6 +175,8 @@ class PullRequest:
             campaign.abandoned = True
             await orders.cancel(campaign, reason="the pull request was closed")
             return
+        if campaign.enqueued and self.nothing_was_heard:
+            await orders.enqueue_again(campaign, requester=workflow.info().workflow_id)
         if campaign.environment is None or campaign.enqueued or campaign.failed or campaign.proving:
             return
         if not story.campaign_approvals().both:
@@ -222,12 +225,14 @@ class PullRequest:
 
     async def news(self) -> None:
         """Sleep until something was heard, planned or proven, or the next look is due by itself."""
+        self.nothing_was_heard = False
         try:
             await workflow.wait_condition(
                 lambda: bool(self.story.inbox or self.commands) or self.planning.has_news or self._should_renew, timeout=self._patience
             )
         except TimeoutError:
             self.last_look = 0.0
+            self.nothing_was_heard = self.story.looks_for_news == 0
         self.planning.take_news()
         if self._should_renew and not self.planning.busy:
             await self.publishing.stop_narrating()

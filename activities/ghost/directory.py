@@ -84,7 +84,7 @@ class ProcessIdentity:
         """To this very process: through a descriptor that cannot come to mean another. A dead one is left in peace."""
         try:
             handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        except (ProcessLookupError, FileNotFoundError):  # ENOENT: Linux says so of one that is just being reaped
             return
         try:
             if self.lives():

@@ -200,6 +200,19 @@ async def test_a_terminated_migration_frees_its_turn_and_tells_its_requester(des
     await desk.until_standing(desk.queue(), running=0, waiting=0)
 
 
+async def test_what_waits_is_queued_again_when_its_queue_was_terminated(desk: Desk) -> None:
+    desk.timing = replace(desk.timing, look_again=0.5)
+    desk.plan = {(desk.head_sha, "staging"): (migration(),)}
+    desk.copying.clear()
+    await desk.by_hand(migration(table="busy")).start("first")
+    await desk.until(lambda: len(desk.spawned) == 1)
+    await approved_by_both(desk)
+    await desk.until_standing(desk.queue(), running=1, waiting=1)
+    await desk.queue().terminate("an operator's slip")
+    desk.copying.set()
+    await desk.until_stage("complete")
+
+
 @pytest.fixture
 async def eager(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A server that suggests continue-as-new after a handful of events."""

@@ -85,6 +85,14 @@ def test_a_reused_pid_or_another_boot_is_not_our_process(root: Path) -> None:
     assert not stranger.lives()
 
 
+def test_one_that_is_just_being_reaped_is_left_in_peace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_entry(_: int) -> int:
+        raise FileNotFoundError  # seen once in a whole run of the tests
+
+    monkeypatch.setattr(os, "pidfd_open", no_entry)
+    ProcessIdentity(os.getpid(), "1", boot_id()).signal(signal.SIGKILL)
+
+
 def test_a_program_that_cannot_be_executed_leaves_its_reason(root: Path) -> None:
     directory, process = launched(root, ("/nowhere/gh-ost",))
     wait_for_death(process)
