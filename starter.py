@@ -55,7 +55,7 @@ def command(
 @app.command("add-repo", context_settings=ANY_WORDS)
 def add_repo(words: WordsArgument) -> None:
     """Enrol: `add-repo owner/name (--owner-team TEAM | --codeowners on) --databases-team TEAM [--environments staging,production]
-    [--base main] [--autorun on|off] [--instant on|off] [--quarantine-days 7] [--keep-owner-approval on|off]`."""
+    [--base main] [--autorun on|off] [--instant on|off] [--quarantine-days 7]`."""
     _exit(command_line.change_registry(_settings(), _line(["add-repo", *words])))
 
 

@@ -134,6 +134,7 @@ def control(settings: Settings, client: Client, github: GitHubClient) -> Activit
         orders.list_stories,
         orders.read_enrolment,
         orders.is_running,
+        orders.list_running_migrations,
         preflights.preflight,
         preflights.check_release,
         DirectRuns(settings.mysql, discovery).run_direct,

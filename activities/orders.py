@@ -82,6 +82,12 @@ class OrderActivities:
         return await enrolment_of(self._client)(repository)
 
     @activity.defn
+    async def list_running_migrations(self, cluster: str, shard: str) -> list[str]:
+        ids = addresses.migrations_on(cluster, shard)
+        query = f"WorkflowType = 'TableMigration' AND ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{ids}'"
+        return sorted([one.id async for one in self._client.list_workflows(query)])
+
+    @activity.defn
     async def is_running(self, workflow_id: str) -> bool:
         try:
             described = await self._client.get_workflow_handle(workflow_id).describe()

@@ -54,6 +54,11 @@ def table_migration(target: Target) -> str:
     return f"migration/{target.cluster}/{target.shard}/{target.schema}/{target.table}"
 
 
+def migrations_on(cluster: str, shard: str) -> str:
+    """How the ids of all migrations on a shard begin."""
+    return f"migration/{cluster}/{shard}/"
+
+
 def by_hand(name: str) -> str:
     return f"by-hand/{name}"
 

@@ -7,6 +7,7 @@ It also carries what must outlive histories: applied-but-unmerged changes and qu
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
@@ -53,6 +54,8 @@ class QueueState:
     applied: list[Applied] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     arrivals: int = 0
+    strangers: list[str] | None = None
+    """Migrations on this shard that a queue before this one left behind, by the ids of their workflows; None: not looked for yet."""
 
 
 @workflow.defn
@@ -61,6 +64,7 @@ class ClusterQueue:
     def __init__(self, state: QueueState) -> None:
         self.state = state
         self.watchers: dict[str, asyncio.Task[None]] = {}
+        self.a_stranger_spoke = False
 
     @workflow.run
     async def run(self, _state: QueueState) -> None:
@@ -126,7 +130,7 @@ class ClusterQueue:
 
     async def news(self) -> None:
         """Sleep until something was heard; meanwhile ask now and then whether what runs still does."""
-        patience = timing.LOOK_AFTER if self.state.running else None
+        patience, self.a_stranger_spoke = self.patience, False
         try:
             await workflow.wait_condition(
                 lambda: bool(self.state.inbox) or workflow.info().is_continue_as_new_suggested(), timeout=patience
@@ -146,7 +150,7 @@ class ClusterQueue:
     async def start_next(self) -> None:
         """One gh-ost at a time on a topology."""
         state = self.state
-        if state.running or not state.waiting:
+        if state.running or not state.waiting or await self.strangers_run():
             return
         entry = min(state.waiting, key=_turn)
         await self.ended_whole(entry)
@@ -173,6 +177,18 @@ class ClusterQueue:
             return
         self.watchers[_workflow_of(entry)] = asyncio.create_task(self.watch(entry, child))
 
+    async def strangers_run(self) -> bool:
+        """Whoever terminated the queue before this one left its migrations running: one gh-ost at a time holds for them, too."""
+        state = self.state
+        if state.strangers != []:
+            state.strangers = await workflow.execute_activity(
+                needs.list_running_migrations,
+                args=[state.cluster, state.shard],
+                start_to_close_timeout=timing.ONE_QUERY,
+                retry_policy=timing.TRY_AGAIN,
+            )
+        return bool(state.strangers)
+
     async def ended_whole(self, entry: QueueEntry) -> None:
         """A migration says its verdict before its workflow closes; the next on the same table begins when it has."""
         before = self.watchers.pop(_workflow_of(entry), None)
@@ -180,6 +196,13 @@ class ClusterQueue:
             await before
 
     # ── Small mechanics ──
+
+    @property
+    def patience(self) -> timedelta | None:
+        """How long nothing may be heard before it looks by itself."""
+        if self.state.strangers and self.state.waiting:
+            return timing.QUEUE_PATIENCE if self.a_stranger_spoke else timing.ONE_LOOK
+        return timing.LOOK_AFTER if self.state.running else None
 
     async def take(self, entry: QueueEntry) -> None:
         """An entry that is known already (a signal sent twice) changes nothing; one that has ended is told so."""
@@ -225,6 +248,7 @@ class ClusterQueue:
         if not news.state.settled:
             return
         state = self.state
+        self.a_stranger_spoke |= news.migration_id not in {one.order.migration_id for one in state.running}
         state.running = [one for one in state.running if one.order.migration_id != news.migration_id]
         state.waiting = [one for one in state.waiting if one.order.migration_id != news.migration_id]
         state.idle = [one for one in state.idle if one != news.migration_id]
@@ -252,6 +276,7 @@ class ClusterQueue:
     def describe(self) -> None:
         state = self.state
         lines = [f"**{state.cluster}/{state.shard}**: {len(state.running)} running, {len(state.waiting)} waiting"]
+        lines += [f"- runs, left behind by a queue that was terminated: {one}" for one in state.strangers or ()]
         lines += [f"- runs: {one.schema}.{one.table} for {one.order.requester}" for one in state.running]
         lines += [f"- waits: {one.schema}.{one.table} for {one.order.requester}" for one in sorted(state.waiting, key=_turn)]
         lines += [f"- quarantined: {one.name} until {one.drop_after}" for one in state.quarantined[-QUARANTINED_DESCRIBED:]]

@@ -174,6 +174,12 @@ async def read_enrolment(repository: str) -> Enrolment | None:
 
 
 @activity.defn
+async def list_running_migrations(cluster: str, shard: str) -> list[str]:
+    """The ids of the workflows that migrate a table on that shard now."""
+    raise NotImplementedError
+
+
+@activity.defn
 async def is_running(workflow_id: str) -> bool:
     """Whether a workflow of this id is open: what a queue asks after continue-as-new of what it carries."""
     raise NotImplementedError

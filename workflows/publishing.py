@@ -58,6 +58,9 @@ NOTHING: frozenset[Outcome] = frozenset()
 OF_A_MOMENT = frozenset({Announcement.APPROVALS_VOID, Announcement.COMMAND_REFUSED})
 """What is said of something that happened; everything else is said of how things stand, as long as they do."""
 
+LOOKS_REFUSED = 2
+"""In a row: GitHub may not know a pull request yet that it tells of."""
+
 UNREADABLE_TOLD = 3
 """Reasons in one story: nobody is told for ever."""
 
@@ -236,20 +239,22 @@ class Publishing:
                 pass
 
     async def _tell_who_could_mend_it(self) -> None:
-        """While a look is refused, the checks say what they said, or nothing: a comment tells why, where somebody waits for us."""
+        """While looks are refused, the checks say what they said, or nothing: a comment tells why, where somebody waits for us."""
         story, trouble = self.story, self.story.trouble
         told = sum(key.startswith("unreadable/") for key in story.said)
-        if not story.unreadable or told >= UNREADABLE_TOLD or not await self._is_enrolled():
+        if story.refused_looks < LOOKS_REFUSED or told >= UNREADABLE_TOLD or not await self._is_waited_for():
             return
         key = f"unreadable/{story.born}/{_hash(story.unreadable)[:12]}"
         await self.announce(Announcement.UNREADABLE, key=key, text=story.unreadable)
         story.trouble = trouble
 
-    async def _is_enrolled(self) -> bool:
-        if self.story.snapshot is not None:
-            return self.story.enrolment is not None
+    async def _is_waited_for(self) -> bool:
+        """A pull request that is not known yet is waited for where its repository is enrolled: its check may be required."""
+        story = self.story
+        if story.snapshot is not None:
+            return story.enrolment is not None and (story.snapshot.base_requires_check or bool(story.view_shown))
         asked = workflow.execute_activity(
-            read_enrolment, self.story.ref.repository, start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.A_FEW_TIMES
+            read_enrolment, story.ref.repository, start_to_close_timeout=timing.ONE_QUERY, retry_policy=timing.A_FEW_TIMES
         )
         try:
             return await asked is not None
@@ -269,6 +274,7 @@ class Publishing:
     async def _ask_databases_team(self, view: PullRequestView) -> None:
         key = f"review/{view.digest}/{view.head_sha}"
         if key in self.story.said or not view.databases_team:
+            self.story.review_refused = ""
             return
         try:
             await _write(request_review, RequestReview(ref=view.ref, team=view.databases_team), retry_policy=timing.A_FEW_TIMES)

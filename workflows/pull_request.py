@@ -117,10 +117,11 @@ class PullRequest:
         except ActivityError as trouble:
             self.last_look = workflow.time()
             story.trouble = in_words(trouble)
-            story.unreadable = story.trouble if is_for_people(trouble) else ""
+            story.note_refused(story.trouble if is_for_people(trouble) else "")
             return
         self.last_look = workflow.time()
-        story.trouble = story.unreadable = ""
+        story.trouble = ""
+        story.note_refused("")
         before = story.snapshot
         twins_before = before.twins if before else ()
         voided = story.take(snapshot)
@@ -227,9 +228,7 @@ class PullRequest:
         """Sleep until something was heard, planned or proven, or the next look is due by itself."""
         self.nothing_was_heard = False
         try:
-            await workflow.wait_condition(
-                lambda: bool(self.story.inbox or self.commands) or self.planning.has_news or self._should_renew, timeout=self._patience
-            )
+            await workflow.wait_condition(lambda: self._has_heard or self.planning.has_news or self._should_renew, timeout=self._patience)
         except TimeoutError:
             self.last_look = 0.0
             self.nothing_was_heard = self.story.looks_for_news == 0
@@ -241,6 +240,11 @@ class PullRequest:
             workflow.continue_as_new(self.story)
 
     # ── Small mechanics ──
+
+    @property
+    def _has_heard(self) -> bool:
+        """Commands that nobody's authority could be asked for are kept for the next look; they do not hurry it."""
+        return bool(self.story.inbox or (self.commands and not self.story.trouble))
 
     @property
     def _should_renew(self) -> bool:

@@ -69,11 +69,7 @@ def _changed(known: Enrolment | None, change: RegistryChange) -> Enrolment:
                 base_branches=change.base_branches,
                 autorun=change.autorun,
                 directories=known.directories if known else (),
-                options=PlanOptions(
-                    allow_instant=change.allow_instant,
-                    keep_owner_approval_on_same_digest=change.keep_owner_approval,
-                    quarantine_days=change.quarantine_days,
-                ),
+                options=PlanOptions(allow_instant=change.allow_instant, quarantine_days=change.quarantine_days),
             )
         case MapRepository() if known is not None:
             new = _directory(change)

@@ -188,6 +188,7 @@ class Story:
     review_refused: str = ""
     trouble: str = ""
     unreadable: str = ""
+    refused_looks: int = 0
     looks_for_news: int = 0
 
     # ── What GitHub says ──
@@ -238,6 +239,11 @@ class Story:
         if not changes or not given or (self.campaign is not None and not self.campaign.over):
             return ""
         return f"The approval given by {' and '.join(given)} no longer counts: {'; '.join(changes)}."
+
+    def note_refused(self, text: str) -> None:
+        """text: why GitHub, or skeebot itself, refused a look; "" where it did not, or where that may pass."""
+        self.refused_looks = self.refused_looks + 1 if text and text == self.unreadable else int(bool(text))
+        self.unreadable = text
 
     def note_whether_too_early(self, before: PullRequestSnapshot | None, *, delivered: bool) -> None:
         """GitHub's API lags behind its own webhooks: a look that shows nothing of what a delivery tells of is made again, a few times."""

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from activities.errors import NeedsHuman
 
@@ -145,13 +145,30 @@ async def _started(
     except FileNotFoundError as wrong:
         raise NeedsHuman("git is not there: install it on the worker or correct diff.git in the settings.") from wrong
     except asyncio.CancelledError:
-        with contextlib.suppress(OSError):
-            await _end(await starting)
+        await _surely(_end_when_started(starting))
         raise
     try:
         yield process
     finally:
-        await _end(process)
+        await _surely(_end(process))
+
+
+async def _surely(ending: Coroutine[Any, Any, None]) -> None:
+    """To its end, which is near, however often it is cancelled meanwhile: half an ending leaves pipes open."""
+    doing = asyncio.ensure_future(ending)
+    cancelled: asyncio.CancelledError | None = None
+    while not doing.done():
+        try:
+            await asyncio.shield(doing)
+        except asyncio.CancelledError as again:
+            cancelled = again
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _end_when_started(starting: "asyncio.Future[asyncio.subprocess.Process]") -> None:
+    with contextlib.suppress(OSError):
+        await _end(await starting)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -159,7 +176,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
+        await process.wait()
     with contextlib.suppress(TimeoutError):  # one that ended by itself may have left output that nobody wanted
         async with asyncio.timeout(1):
             await _close(process)

@@ -477,6 +477,10 @@ class Desk:
         return await OrderActivities(self.client, self.timing).read_order(ref)
 
     @activity.defn
+    async def list_running_migrations(self, cluster: str, shard: str) -> list[str]:
+        return await OrderActivities(self.client, self.timing).list_running_migrations(cluster, shard)
+
+    @activity.defn
     async def is_running(self, workflow_id: str) -> bool:
         return True
 

@@ -209,6 +209,8 @@ async def test_what_waits_is_queued_again_when_its_queue_was_terminated(desk: De
     await approved_by_both(desk)
     await desk.until_standing(desk.queue(), running=1, waiting=1)
     await desk.queue().terminate("an operator's slip")
+    await desk.until_standing(desk.queue(), running=0, waiting=1)
+    assert 1 == len(desk.spawned), "what the terminated queue had begun goes on, and has the shard to itself"
     desk.copying.set()
     await desk.until_stage("complete")
 

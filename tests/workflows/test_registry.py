@@ -87,7 +87,7 @@ async def test_taking_back_what_is_not_mapped_names_what_is(registry: Handle) ->
 
 
 async def test_what_a_repository_allows_is_enrolled_with_it(registry: Handle) -> None:
-    allowed = AddRepository("acme/shop", owner_team="", databases_team="dbas", quarantine_days=30, keep_owner_approval=True)
+    allowed = AddRepository("acme/shop", owner_team="", databases_team="dbas", quarantine_days=30)
     enrolment = await changed(registry, allowed)
     assert "" == enrolment.owner_team
-    assert (30, True) == (enrolment.options.quarantine_days, enrolment.options.keep_owner_approval_on_same_digest)
+    assert 30 == enrolment.options.quarantine_days

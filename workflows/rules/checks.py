@@ -78,6 +78,8 @@ def next_run(
     """
     if shown is None or shown.name != name or shown.head_sha != head_sha:
         return CheckRun(name=name, head_sha=head_sha, generation=seeded_generation + 1, state=wanted)
+    if seeded_generation > shown.generation:  # GitHub shows one that we know nothing of: a story that was reset
+        return replace(shown, generation=seeded_generation + 1, state=wanted)
     if shown.state.completed:
         if shown.state is wanted:
             return shown

@@ -103,7 +103,6 @@ class AddRepository:
     autorun: bool = True
     allow_instant: bool = False
     quarantine_days: int = 7
-    keep_owner_approval: bool = False
     kind: Literal["add-repo"] = "add-repo"
 
 
@@ -283,14 +282,14 @@ def _allow_unsafe(arguments: Sequence[str]) -> Command | str:
 
 def _add_repository(arguments: Sequence[str]) -> Command | str:
     known = {"owner-team", "codeowners", "databases-team", "environments", "base", "autorun", "instant", "quarantine-days"}
-    options = _options(arguments, places=1, known=known | {"keep-owner-approval"})
+    options = _options(arguments, places=1, known=known)
     if isinstance(options, str):
         return options
     repository, days = options.get("0", ""), options.get("quarantine-days", "7")
     owner_team, databases_team = options.get("owner-team", "").removeprefix("@"), options.get("databases-team", "").removeprefix("@")
     environments = _list(options.get("environments", "staging,production"))
     branches = _list(options.get("base", "main"))
-    defaults = {"autorun": "on", "instant": "off", "codeowners": "off", "keep-owner-approval": "off"}
+    defaults = {"autorun": "on", "instant": "off", "codeowners": "off"}
     switches = {name: _on_off(options.get(name, default)) for name, default in defaults.items()}
     by_codeowners = bool(switches["codeowners"])
     wrong = (
@@ -315,7 +314,6 @@ def _add_repository(arguments: Sequence[str]) -> Command | str:
         autorun=bool(switches["autorun"]),
         allow_instant=bool(switches["instant"]),
         quarantine_days=int(days),
-        keep_owner_approval=bool(switches["keep-owner-approval"]),
     )
 
 
@@ -419,7 +417,7 @@ VOCABULARY: Final[dict[str, Word]] = {
     "help": Word("help", "this list", _alone(ShowHelp())),
     "add-repo": Word(
         "add-repo owner/name (--owner-team TEAM | --codeowners on) --databases-team TEAM [--environments staging,production] [--base main]"
-        " [--autorun on|off] [--instant on|off] [--quarantine-days 7] [--keep-owner-approval on|off]",
+        " [--autorun on|off] [--instant on|off] [--quarantine-days 7]",
         "enrol a repository",
         _add_repository,
     ),

@@ -104,7 +104,12 @@ def test_a_successor_comes_after_everything_that_github_shows() -> None:
 
 @pytest.mark.parametrize("state", list(CheckState))
 def test_nothing_moves_where_nothing_changes(state: CheckState) -> None:
-    assert run(2, state) == next_run(run(2, state), NAME, HEAD, state, 9)
+    assert run(2, state) == next_run(run(2, state), NAME, HEAD, state, 2)
+
+
+@pytest.mark.parametrize("state", list(CheckState))
+def test_a_generation_that_github_shows_and_we_know_nothing_of_is_passed(state: CheckState) -> None:
+    assert run(10, state) == next_run(run(2, state), NAME, HEAD, state, 9)
 
 
 def test_a_run_that_is_long_in_progress_is_superseded_by_a_fresh_one() -> None:
