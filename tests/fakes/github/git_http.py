@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -100,6 +103,7 @@ async def _run_backend(world: World, request: Request, repository: Repository, r
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
         env=environment()
         | {
             "GIT_PROJECT_ROOT": str(repository.git.path.parent),
@@ -165,7 +169,26 @@ async def _body(
     finally:
         feeding.cancel()
         if process.returncode is None:
-            process.kill()
-            if process.stdout is not None:
-                await process.stdout.read()  # to its end, or the pipe outlives the loop
-            await process.wait()
+            # In a task of its own: whoever hung up has this one cancelled at every further wait.
+            ending = asyncio.create_task(_end(process))
+            _endings.add(ending)
+            ending.add_done_callback(_endings.discard)
+
+
+_endings: set[asyncio.Task[None]] = set()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """With git's own children, which hold the pipe too; and read to its end, or the pipe outlives the loop."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.stdout is not None:
+        while await process.stdout.read(CHUNK):
+            pass
+    await process.wait()
+
+
+async def ended() -> None:
+    """Everything that was cut off on this loop."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(one for one in _endings if one.get_loop() is loop), return_exceptions=True)

@@ -144,6 +144,7 @@ class GitHubStandIn:
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
+            await git_http.ended()
             await self.world.outbox.detach()
 
     # --- answering ---
