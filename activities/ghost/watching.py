@@ -52,8 +52,14 @@ class Watch:
             self.directory.note(ended, pid=self.process.pid)
         event = next(event for event in reversed(self._events()) if event.name in _VERDICTS)
         verdict = _VERDICTS[event.name]
-        detail = "" if verdict == GhostEvent.SUCCEEDED else event.detail or last_words(log) or self._why_silent()
+        detail = "" if verdict == GhostEvent.SUCCEEDED else event.detail or self._why(verdict, last_words(log))
         return GhostSeen(verdict, event.number, detail=detail, progress=self.last_progress())
+
+    def _why(self, verdict: GhostEvent, said: str) -> str:
+        """What somebody said who then vanished need not be why: a killed gh-ost may have complained of something that passed."""
+        if verdict != GhostEvent.VANISHED:
+            return said or self._why_silent()
+        return f"{self._why_silent()} It said last: {said}" if said else self._why_silent()
 
     def _why_silent(self) -> str:
         withdrawn = [event.detail for event in self._events() if event.name == "withdrawn"]

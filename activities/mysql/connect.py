@@ -181,11 +181,11 @@ else:
 
 class _Session(_Base):
     """PyMySQL's, but for the context of its TLS without a CA: it makes one for each connection and loads the machine's authorities into it,
-    25 ms of CPU, to verify nothing by them. Should PyMySQL name the method otherwise one day, that is all that comes back.
+    to verify nothing by them. Should PyMySQL name the method otherwise one day, that waste is all that comes back.
     """
 
     def _create_ssl_ctx(self, options: "Mapping[str, Any] | ssl.SSLContext") -> ssl.SSLContext:
-        return options if isinstance(options, ssl.SSLContext) else _UNVERIFIED
+        return options if isinstance(options, ssl.SSLContext) else UNVERIFIED
 
 
 def _unverified() -> ssl.SSLContext:
@@ -195,7 +195,8 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-_UNVERIFIED: Final = _unverified()
+UNVERIFIED: Final = _unverified()
+"""One for all connections."""
 
 
 class Door:

@@ -91,7 +91,7 @@ _prepared: set[str] = set()
 
 
 class SandboxPreparedOnce(SandboxedWorkflowRunner):
-    """The product's sandbox. It tries each workflow once a test process instead of once a worker: a quarter of a second, every test."""
+    """The product's sandbox. It tries each workflow once a test process instead of once a worker, of which every test has four."""
 
     def prepare_workflow(self, defn: Definition) -> None:
         if (name := defn.name or "") not in _prepared:

@@ -225,6 +225,7 @@ async def test_a_killed_gh_ost_resumes_from_its_checkpoint_and_loses_no_row(lone
 
     seen = await lone.watch(run, order)
     assert GhostEvent.VANISHED == seen.event
+    assert "without a word" in seen.detail
     verdict = await lone.fence(run, order)
     assert (True, True) == (verdict.fenced, verdict.resumable), verdict.detail
     resumed = await lone.spawn(order, run_id="run-2", resume=True)
