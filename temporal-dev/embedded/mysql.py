@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import ssl
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,6 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import DictCursor
 
-from activities.mysql.connect import UNVERIFIED
 from embedded.cache import cached, machine
 from embedded.grants import (
     APPLICATION,
@@ -205,7 +205,7 @@ class MySQLServer:
     def connect(self, account: Account | str, **options: Any) -> "Connection[DictCursor]":
         """A connection of one of the accounts, over TCP as skeebot would come."""
         user = account if isinstance(account, str) else account.user
-        return _connect(host=self.host, port=self.port, user=user, password=self.passwords[user], ssl=UNVERIFIED, **options)
+        return _connect(host=self.host, port=self.port, user=user, password=self.passwords[user], ssl=_UNVERIFIED, **options)
 
     def run(self, statement: str, args: Sequence[Any] = (), *, schema: str | None = None) -> list[Row]:
         """One statement as the administrator on a connection of its own; answers its rows."""
@@ -261,6 +261,17 @@ class MySQLServer:
                 return True
         except pymysql.MySQLError:
             return False
+
+
+def _unverified() -> ssl.SSLContext:
+    """One for all connections: PyMySQL's own loads the machine's authorities each time."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_UNVERIFIED = _unverified()
 
 
 def _connect(**options: Any) -> "Connection[DictCursor]":
